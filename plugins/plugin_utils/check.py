@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make check`: read a site, name everything that is wrong with it at once, touch no host.
+
+Run as `python -m ansible_collections.sallyport.im.plugins.plugin_utils.check inventories/oslo`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ansible_collections.sallyport.im.plugins.plugin_utils import schema
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import flows
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import PROBES, compile_policy, contacts
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
+
+MOST_LISTED = 20
+"""Names that the summary lists before it says how many more there are."""
+
+
+def summary(site: Site, today: datetime.date) -> str:
+    """Describe a site in a few lines.
+
+    Args:
+        site: the site.
+        today: the day, in UTC.
+
+    Returns:
+        Text for a terminal.
+    """
+    policy = compile_policy(site)
+    disabled = [(person.id, reason) for person in site.people if (reason := person.why_disabled(today))]
+    active = [person.id for person in site.people if person.enabled(today)]
+    alone = [person for person in active if not contacts(policy, person, today)]
+    rooms = [group for group in site.settings.groups if group in policy["rooms"]]
+    lines = [
+        f"{site.name}: no fault in {site.count} settings",
+        "",
+        f"  company   {site.settings.company}, {site.domain}",
+        f"  hosts     {', '.join(f'{host.name} ({host.group})' for host in site.hosts)}",
+        f"  groups    {_some(list(site.settings.groups))}; rooms: {_some(rooms)}",
+        f"  people    {len(site.people)}, of whom {len(active)} may sign in; {len(PROBES)} accounts for the controls",
+    ]
+    lines += [f"  disabled  {person}: {reason}" for person, reason in disabled[:MOST_LISTED]]
+    if len(disabled) > MOST_LISTED:
+        lines.append(f"            and {len(disabled) - MOST_LISTED} more")
+    if alone:
+        lines.append(f"  alone     {_some(alone)}: sees nobody and is seen by nobody")
+    lines.append("  flows     " + "\n            ".join(_flow_lines(site)))
+    return "\n".join(lines)
+
+
+def _flow_lines(site: Site) -> list[str]:
+    table: dict[tuple[str, str], list[str]] = {}
+    for flow in flows(site):
+        table.setdefault((flow.source, flow.destination), []).append(flow.service)
+    return [f"{source} to {group}: {', '.join(services)}" for (source, group), services in table.items()] or ["none"]
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: its arguments; those of the process when None.
+
+    Returns:
+        Exit code: 0 without a fault, 1 with faults.
+    """
+    parser = argparse.ArgumentParser(prog="check", description="Read and check a site; no host is touched.")
+    parser.add_argument("site", type=Path, nargs="?", help="folder of the site, as inventories/oslo")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of a site file instead")
+    parser.add_argument("--reference", action="store_true", help="print the reference of a site file instead")
+    chosen = parser.parse_args(arguments)
+    if chosen.schema or chosen.reference:
+        sys.stdout.write(schema.json_schema() if chosen.schema else schema.reference())
+        return 0
+    if chosen.site is None:
+        parser.error("name the folder of a site, as inventories/oslo")
+    try:
+        site = load(chosen.site)
+    except SiteFaults as faults:
+        count = len(faults.faults)
+        print(f"{chosen.site.name}: {count} {'fault' if count == 1 else 'faults'}; no host was touched\n\n{faults}")
+        return 1
+    print(summary(site, datetime.datetime.now(datetime.UTC).date()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A site: what its administrator wants, read from its folder, checked as a whole, never changed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults
+from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host, read_hosts
+from ansible_collections.sallyport.im.plugins.plugin_utils.model_faults import explain
+from ansible_collections.sallyport.im.plugins.plugin_utils.references import check_references, placeholders, zones_of
+from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Person, SiteFile, SiteYaml
+from ansible_collections.sallyport.im.plugins.plugin_utils.vault import VaultFault, read_vault
+from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import Source, read
+from pydantic import ValidationError
+
+SITE_FILE = Path("group_vars", "all", "site.yml")
+HOST_LIST = Path("hosts.yml")
+VAULT_KEYS = {
+    "ca_key": "private key of the site's certificate authority, PEM",
+    "probe_a_password": "password of the account probe-a",
+    "probe_b_password": "password of the account probe-b",
+    "probe_c_password": "password of the account probe-c",
+}
+"""What every vault must hold."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site without a fault.
+
+    Attributes:
+        folder: where it stands, as inventories/oslo.
+        settings: the site file.
+        hosts: the host list, in the order of the file.
+        count: how many settings its two files hold.
+    """
+
+    folder: Path
+    settings: SiteFile
+    hosts: tuple[Host, ...]
+    count: int = 0
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.settings.site
+
+    @property
+    def domain(self) -> str:
+        """Domain of the internal server."""
+        return self.settings.domains.internal
+
+    @property
+    def rooms_domain(self) -> str:
+        """Domain of the internal server's chat rooms."""
+        return f"rooms.{self.domain}"
+
+    @property
+    def files_domain(self) -> str:
+        """Domain of the internal server's file sharing."""
+        return f"files.{self.domain}"
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """The people of the site file, without the kit's own accounts."""
+        return self.settings.people
+
+    def host(self, name: str) -> Host:
+        """Find a host.
+
+        Args:
+            name: its name in the host list.
+
+        Returns:
+            The host.
+
+        Raises:
+            KeyError: there is no such host.
+        """
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(name)
+
+    def hosts_of(self, group: str) -> tuple[Host, ...]:
+        """List the hosts of a group.
+
+        Args:
+            group: its name in the host list.
+
+        Returns:
+            Its hosts, in the order of the file.
+        """
+        return tuple(host for host in self.hosts if host.group == group)
+
+
+def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bool = True) -> Site:
+    """Read a site and check all of it; no host is touched.
+
+    Args:
+        inventory_dir: its folder, as inventories/oslo.
+        passwords: passwords for its vault, tried before those that the vault's own rules find.
+        with_vault: whether the vault is checked as well. Only what never needs a secret may do without.
+
+    Returns:
+        The site.
+
+    Raises:
+        SiteFaults: everything that is wrong with it, at once.
+    """
+    folder = Path(inventory_dir)
+    if not folder.is_dir():
+        raise SiteFaults([_no_folder(folder)])
+    site_source, host_source = read(folder / SITE_FILE), read(folder / HOST_LIST)
+    faults = [*site_source.faults, *host_source.faults]
+    settings, model_faults = _settings(site_source)
+    faults += model_faults
+    faults += check_references(site_source, folder.resolve().name)
+    hosts, host_faults = read_hosts(host_source, zones_of(site_source))
+    faults += host_faults
+    faults = [*_without_echoes(faults, site_source, host_source)]
+    if with_vault:
+        faults += _vault(folder, passwords)
+    if faults or settings is None:
+        raise SiteFaults(faults)
+    return Site(folder, settings, hosts, _count(site_source) + _count(host_source))
+
+
+def _no_folder(folder: Path) -> Fault:
+    sites = sorted(path.parent.name for path in folder.parent.glob("*/hosts.yml"))
+    return Fault(
+        message="there is no such folder",
+        file=folder,
+        allowed=f"{folder.parent}/ followed by one of: {', '.join(sites)}" if sites else "make new-site makes one",
+    )
+
+
+def _settings(source: Source) -> tuple[SiteFile | None, list[Fault]]:
+
+    if source.value is None:
+        return None, []
+    try:
+        return SiteYaml.model_validate(source.value).sallyport, []
+    except ValidationError as error:
+        return None, explain(error, source)
+
+
+def _without_echoes(faults: list[Fault], *sources: Source) -> Iterator[Fault]:
+    """Leave out what only follows from something else that is named already."""
+    # a value that is still to be filled in is no bad domain or address, and what YAML misread is no bad setting
+    covered: set[tuple[Path, Location]] = set()
+    for source in sources:
+        for fault in placeholders(source):
+            covered.add((fault.file, fault.location))
+            yield fault
+    misread = {(fault.file, fault.location) for source in sources for fault in source.faults if fault.location}
+    for fault in faults:
+        place = (fault.file, fault.location)
+        if place in covered or (place in misread and not any(fault in source.faults for source in sources)):
+            continue
+        yield fault
+
+
+def _vault(folder: Path, passwords: Sequence[bytes]) -> Iterator[Fault]:
+    """Check that the vault opens and holds what every site needs."""
+    try:
+        secrets = read_vault(folder, passwords)
+    except VaultFault as fault:
+        yield Fault(message=f"the site's vault: {fault.message}", file=fault.file)
+        return
+    for key, meaning in VAULT_KEYS.items():
+        value = secrets.get(key)
+        if not isinstance(value, str) or not value:
+            yield Fault(
+                message=f"the site's vault does not hold {key}",
+                file=folder / "vault.yml",
+                allowed=f"{key}: {meaning}; add it with `ansible-vault edit`",
+            )
+
+
+def _count(source: Source) -> int:
+    """Count the values of a file, those inside of lists and mappings and not these themselves."""
+
+    def leaves(value: object) -> int:
+        if isinstance(value, dict):
+            return sum(map(leaves, value.values()))
+        if isinstance(value, tuple):
+            return sum(map(leaves, value))
+        return 1
+
+    return leaves(source.value)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings that stand in group_vars/all/site.yml: names, kinds, limits, defaults and their explanations.
+
+This is the only list of them: messages, the JSON Schema and the reference in docs/ are made from it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
+    Day,
+    Domain,
+    Group_id,
+    Mail,
+    Net,
+    Network,
+    Person_id,
+    Site_id,
+    Text,
+)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def check_some(value: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Check that a zone has a network.
+
+    Args:
+        value: its networks.
+
+    Returns:
+        The same networks.
+
+    Raises:
+        ValueError: there is none.
+    """
+    # not pydantic's own limit: that one calls a list empty, too, whose only entry is faulty
+    if not value:
+        raise ValueError("the site cannot work without this zone")
+    return value
+
+
+SomeNets = Annotated[tuple[Net, ...], AfterValidator(check_some), Field(json_schema_extra={"minItems": 1})]
+
+
+def number(lowest: int, highest: int) -> object:
+    """Limit a number; for the annotations below.
+
+    Args:
+        lowest: the smallest allowed value.
+        highest: the largest allowed value.
+
+    Returns:
+        What pydantic expects.
+    """
+    return Field(ge=lowest, le=highest)
+
+
+class Settings(BaseModel):
+    """A mapping of the site file: nothing unknown, nothing converted in silence, never changed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        validate_by_alias=True,
+        validate_by_name=False,
+        serialize_by_alias=True,
+    )
+
+
+class Domains(Settings):
+    """The domain names of the service."""
+
+    internal: Domain
+    """Domain of the internal IM server. People are `id@` this domain; rooms and files get the names `rooms.` and
+    `files.` in front of it. It cannot be changed later without new accounts."""
+
+
+class Networks(Settings):
+    """The zones of the company's network. No two may overlap."""
+
+    admin: SomeNets
+    """Where administrators sit and from where Ansible connects; only from here are servers administered."""
+    servers: SomeNets
+    """Where the internal servers stand; not reachable from outside of the company."""
+    desktops: tuple[Net, ...]
+    """Where people's computers stand; an empty list lets no desktop reach the IM server."""
+
+
+class Group(Settings):
+    """A group of people. Its members see each other."""
+
+    title: Text
+    """The group's name as people read it, in contact lists and as the name of its room."""
+    contacts: tuple[Group_id, ...] = ()
+    """Further groups whose members they see and are seen by; naming it on one side is enough."""
+    room: bool = True
+    """Whether the group has a chat room."""
+
+
+class Person(Settings):
+    """A person with an account. A person in no group sees nobody."""
+
+    id: Person_id
+    """First part of the person's address, as `alice`."""
+    name: Text
+    """The person's name as others read it."""
+    groups: tuple[Group_id, ...]
+    """The groups that the person belongs to; an empty list means that the person sees nobody."""
+    starts: Annotated[Day | None, Field(alias="from")] = None
+    """First day of the account (UTC); without it, at once."""
+    until: Day | None = None
+    """Last day of the account (UTC), inclusive; without it, no end. Afterwards the account is disabled, not removed."""
+
+    def enabled(self, today: datetime.date) -> bool:
+        """Tell whether the account may be used.
+
+        Args:
+            today: the day, in UTC.
+
+        Returns:
+            Whether the day lies between `from` and `until`, both inclusive.
+        """
+        return not self.why_disabled(today)
+
+    def why_disabled(self, today: datetime.date) -> str:
+        """Say why the account may not be used.
+
+        Args:
+            today: the day, in UTC.
+
+        Returns:
+            The reason in plain words, empty when it may be used.
+        """
+        if self.starts is not None and today < self.starts:
+            return f"not started, begins {self.starts}"
+        if self.until is not None and today > self.until:
+            return f"expired, ended {self.until}"
+        return ""
+
+
+class Retention(Settings):
+    """How long the server keeps what people wrote and sent."""
+
+    messages_days: Annotated[int, number(1, 3650)] = 365
+    """Days for which messages stay in the archive."""
+    files_days: Annotated[int, number(1, 3650)] = 30
+    """Days for which files that were sent stay on the server."""
+
+
+class Files(Settings):
+    """Limits for files that people send."""
+
+    max_megabytes: Annotated[int, number(1, 1024)] = 20
+    """Largest file, in megabytes of 1,048,576 bytes."""
+    daily_megabytes_per_person: Annotated[int, number(1, 102400)] = 200
+    """What one person may send in a day, in the same megabytes; not less than the largest file."""
+
+
+class SignIn(Settings):
+    """What happens after wrong passwords."""
+
+    attempts: Annotated[int, number(3, 100)] = 10
+    """Wrong passwords from one address after which it is locked out."""
+    lockout_minutes: Annotated[int, number(1, 1440)] = 15
+    """Minutes for which an address is locked out; the person can still sign in from elsewhere."""
+
+
+class Certificates(Settings):
+    """Lifetimes of the certificates that the site's own authority issues."""
+
+    server_days: Annotated[int, number(7, 397)] = 90
+    """Days for which a server's certificate is valid; it is renewed when a third is left."""
+    ca_years: Annotated[int, number(1, 30)] = 10
+    """Years for which the certificate of the site's authority is valid."""
+
+
+class SiteFile(Settings):
+    """All settings of a site."""
+
+    format: Literal[1]
+    """Version of this file's format; always 1 for now."""
+    site: Site_id
+    """Name of the site, the same as the folder's."""
+    company: Text
+    """Name of the company as people read it."""
+    administrator: Mail
+    """Mail address of the people who run the service; published by the server (XEP-0157)."""
+    domains: Domains
+    """The domain names of the service."""
+    networks: Networks
+    """The zones of the company's network, each a list of networks, IPv4 or IPv6; no two may overlap."""
+    groups: dict[Group_id, Group]
+    """The groups of people, by id."""
+    people: tuple[Person, ...]
+    """The people with an account; an empty list means nobody."""
+    calls: Literal["refuse", "permit"] = "refuse"
+    """Voice and video calls between people (Jingle)."""
+    retention: Retention = Retention()
+    """How long the server keeps what people wrote and sent."""
+    files: Files = Files()
+    """Limits for files that people send."""
+    sign_in: SignIn = SignIn()
+    """What happens after wrong passwords."""
+    certificates: Certificates = Certificates()
+    """Lifetimes of the certificates that the site's own authority issues."""
+
+
+class SiteYaml(Settings):
+    """The file group_vars/all/site.yml of a Sallyport site."""
+
+    sallyport: SiteFile
+    """The settings of the site; the only thing in this file."""

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of values that stand in a site file, each with its check and with words for what is allowed.
+
+A check raises `ValueError` with what is wrong; what is allowed stands in `ALLOWED`, so that message, JSON Schema and
+reference never contradict each other.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import re
+import unicodedata
+from typing import Annotated, Any
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import show_value
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+PLACEHOLDER = "CHANGE-ME"
+"""How each value begins that an administrator must still fill in."""
+PROBE_PREFIX = "probe-"
+"""Accounts that begin so belong to the kit's own controls."""
+PROBE_GROUP = "probes"
+"""The group of the kit's own controls."""
+
+PERSON_ID = r"[a-z0-9][a-z0-9._-]{0,62}"
+GROUP_ID = r"[a-z][a-z0-9-]{0,30}"
+SITE_ID = r"[a-z][a-z0-9-]{0,30}"
+HOST_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+SHORTEST_PREFIX = {4: 8, 6: 32}
+"""The largest network that a zone may hold, as the length of its prefix, for each version of IP."""
+LONGEST_DOMAIN = 240
+"""Characters: 253 (RFC 1035), less what the kit puts in front (`_xmpps-client.`, `rooms.`)."""
+
+ALLOWED = {
+    "person": "small letters, digits, dot, underscore and hyphen, at most 63, beginning with a letter or digit",
+    "group": "small letters, digits and hyphen, at most 31, beginning with a letter",
+    "site": "small letters, digits and hyphen, at most 31, beginning with a letter; the same as the folder's name",
+    "domain": "a full domain name in small letters, as im.example.com (a foreign name in its xn-- form)",
+    "mail": "a mail address, as it@example.com",
+    "text": "1 to 100 characters, without line breaks and control characters",
+    "network": "an address and a prefix length, as 10.20.1.0/24 or fd12:3456:789a:1::/64; /8 to /32, IPv6 /32 to /128",
+    "address": "an IPv4 or IPv6 address, as 10.20.1.11 or fd12:3456:789a:1::11",
+    "date": "a date as 2027-06-30, in the years 2000 to 2199",
+    "host": "small letters, digits and hyphens, at most 63, beginning and ending with a letter or digit",
+}
+
+
+def check_person(value: str) -> str:
+    """Check the id of a person, which becomes the first part of their address.
+
+    Args:
+        value: the id.
+
+    Returns:
+        The same id.
+
+    Raises:
+        ValueError: it is no localpart that RFC 7622 (section 3.3) allows unchanged and that is safe as a file name, or
+            it is reserved for the kit's own accounts.
+    """
+    if value.startswith(PROBE_PREFIX):
+        raise ValueError(f"ids that begin with {PROBE_PREFIX} belong to the kit's own controls")
+    if not re.fullmatch(PERSON_ID, value):
+        lower = value.lower()
+        hint = f"; write {lower}" if value != lower and re.fullmatch(PERSON_ID, lower) else ""
+        raise ValueError(f"this cannot be the id of a person{hint}")
+    return value
+
+
+def check_group(value: str) -> str:
+    """Check the id of a group, which becomes the first part of its room's address.
+
+    Args:
+        value: the id.
+
+    Returns:
+        The same id.
+
+    Raises:
+        ValueError: it is malformed or reserved.
+    """
+    if value == PROBE_GROUP:
+        raise ValueError(f"the group {PROBE_GROUP} belongs to the kit's own controls")
+    if not re.fullmatch(GROUP_ID, value):
+        raise ValueError("this cannot be the id of a group")
+    return value
+
+
+def check_site(value: str) -> str:
+    """Check the name of a site.
+
+    Args:
+        value: the name.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ValueError: it is malformed.
+    """
+    if not re.fullmatch(SITE_ID, value):
+        raise ValueError("this cannot be the name of a site")
+    return value
+
+
+def check_text(value: str) -> str:
+    """Check a line of text that is shown to people.
+
+    Args:
+        value: the text.
+
+    Returns:
+        The same text.
+
+    Raises:
+        ValueError: it is empty, too long, begins or ends with a space, or holds characters that do not print.
+    """
+    if not value:
+        raise ValueError("this is empty")
+    if len(value) > 100:
+        raise ValueError(f"this is {len(value)} characters long")
+    if value != value.strip():
+        raise ValueError("this begins or ends with a space")
+    for mark in value:
+        # the two joiners are needed to write Persian and Indian names; everything else of category C, as marks that
+        # turn the direction of writing, can make one person look like another
+        if unicodedata.category(mark)[0] in "CZ" and mark not in " \u200c\u200d":
+            raise ValueError(f"this holds the character U+{ord(mark):04X}, which does not print")
+    return value
+
+
+def _check_foreign_label(label: str) -> None:
+    """Check a label in the xn-- form (RFC 5891, RFC 5892: letters, digits and marks, in their one normal form)."""
+    try:
+        plain = label[4:].encode("ascii").decode("punycode")
+        again = plain.encode("punycode").decode("ascii")
+    except (UnicodeError, ValueError, OverflowError):
+        raise ValueError(f"the part {label} cannot be decoded") from None
+    kinds = [unicodedata.category(mark) for mark in plain]
+    if (
+        plain.isascii()
+        or again != label[4:]
+        or unicodedata.normalize("NFKC", plain).lower() != plain
+        or kinds[0].startswith("M")
+        or not all(
+            kind in ("Ll", "Lo", "Lm", "Mn", "Mc", "Nd") or mark == "-" for mark, kind in zip(plain, kinds, strict=True)
+        )
+    ):
+        raise ValueError(f"the part {label} is not the xn-- form of any allowed name")
+
+
+def _check_label(label: str) -> None:
+    """Check what stands between two dots of a domain name."""
+    if not label:
+        raise ValueError("this is empty, begins with a dot, or has two dots in a row")
+    if len(label) > 63:
+        raise ValueError(f"the part {label[:12]}… is {len(label)} characters long, and 63 are allowed")
+    if not re.fullmatch(HOST_NAME, label):
+        raise ValueError(f"the part {show_value(label)} holds other than a to z, 0 to 9 and inner hyphens")
+    if label.startswith("xn--"):
+        _check_foreign_label(label)
+    elif label[2:4] == "--":
+        raise ValueError(f"the part {label} has hyphens in third and fourth place, which is reserved")
+
+
+def check_domain(value: str) -> str:
+    """Check a domain name.
+
+    Args:
+        value: the name, without a dot at its end.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ValueError: it is no full domain name of RFC 1035 and RFC 5890 in small letters, or it is an address.
+    """
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        raise ValueError("this is an address and not a domain name: certificates and logins need a name")
+    if not value.isascii():
+        raise ValueError("this holds letters beyond a to z; a foreign name is written in its xn-- form")
+    if value != value.lower():
+        raise ValueError(f"this holds capital letters; write {value.lower()}")
+    if value.endswith("."):
+        raise ValueError("this ends with a dot")
+    if len(value) > LONGEST_DOMAIN:
+        raise ValueError(
+            f"this is {len(value)} characters long, and at most {LONGEST_DOMAIN} leave room for subdomains"
+        )
+    labels = value.split(".")
+    for label in labels:
+        _check_label(label)
+    if len(labels) < 2:
+        raise ValueError("this is a single name without a dot")
+    if labels[-1].isdigit():
+        raise ValueError("this ends with a number, as only addresses do")
+    return value
+
+
+def check_mail(value: str) -> str:
+    """Check a mail address.
+
+    Args:
+        value: the address.
+
+    Returns:
+        The same address.
+
+    Raises:
+        ValueError: it is not of the plain form of RFC 5321 (section 4.1.2, without quotes).
+    """
+    local, at, domain = value.rpartition("@")
+    if not at or len(local) > 64 or not re.fullmatch(MAIL_LOCAL, local):
+        raise ValueError("this is not a mail address")
+    try:
+        check_domain(domain)
+    except ValueError as error:
+        raise ValueError(f"behind the @: {error}") from None
+    return value
+
+
+def read_network(value: object) -> Network:
+    """Read a network.
+
+    Args:
+        value: text as 10.20.1.0/24, or a network.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: it is malformed, has bits set behind its prefix, is larger than a site can be, or no host can have
+            an address in it.
+    """
+    if isinstance(value, Network):
+        network = value
+    elif not isinstance(value, str) or "/" not in value:
+        raise ValueError("this is not a network")
+    else:
+        try:
+            network = ipaddress.ip_network(value)
+        except ValueError:
+            try:
+                meant = ipaddress.ip_network(value, strict=False)
+            except ValueError:
+                raise ValueError("this is not a network") from None
+            raise ValueError(f"this address lies inside of a network; the network itself is {meant}") from None
+        if "/" + str(network.prefixlen) != "/" + value.rpartition("/")[2]:
+            raise ValueError(f"the prefix length is written as a number: {network}")
+    if network.prefixlen < SHORTEST_PREFIX[network.version]:
+        raise ValueError(f"this is too large for a zone of one site: {network.num_addresses:,} addresses")
+    _check_usable(network.network_address)
+    return network
+
+
+def read_address(value: object) -> Address:
+    """Read the address of a host.
+
+    Args:
+        value: text as 10.20.1.11.
+
+    Returns:
+        The address.
+
+    Raises:
+        ValueError: it is malformed, or no host can be reached by it from another (loopback, multicast, link-local).
+    """
+    if not isinstance(value, str):
+        raise ValueError("this is not an address")
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("this is not an address") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError("an address with a scope (%) means something on one machine only")
+    _check_usable(address)
+    return address
+
+
+def _check_usable(address: Address) -> None:
+    for word, unusable in (
+        ("loopback", address.is_loopback),
+        ("multicast", address.is_multicast),
+        ("link-local", address.is_link_local),
+        ("unspecified", address.is_unspecified),
+    ):
+        if unusable:
+            raise ValueError(f"this is {word}, so no other machine can reach it")
+
+
+def read_date(value: object) -> datetime.date:
+    """Read a date.
+
+    Args:
+        value: a date of YAML, or text as 2027-06-30 (ISO 8601).
+
+    Returns:
+        The date.
+
+    Raises:
+        ValueError: it is malformed, does not exist, has a time of day, or lies before 2000 or after 2199.
+    """
+    if isinstance(value, datetime.datetime):
+        raise ValueError("this has a time of day")
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+        try:
+            value = datetime.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("there is no such day") from None
+    if not isinstance(value, datetime.date):
+        raise ValueError("this is not a date")
+    if not 2000 <= value.year < 2200:
+        raise ValueError("this is too far away to be meant")
+    return value
+
+
+def _kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
+    schema: dict[str, Any] = {"type": "string", "allowed": ALLOWED[name], **more}
+    if pattern is not None:
+        schema["pattern"] = f"^{pattern}$"
+    return WithJsonSchema(schema)
+
+
+Person_id = Annotated[str, AfterValidator(check_person), _kind("person", rf"(?!{PROBE_PREFIX}){PERSON_ID}")]
+Group_id = Annotated[str, AfterValidator(check_group), _kind("group", rf"(?!{PROBE_GROUP}$){GROUP_ID}")]
+Site_id = Annotated[str, AfterValidator(check_site), _kind("site", SITE_ID)]
+Text = Annotated[str, AfterValidator(check_text), _kind("text", minLength=1, maxLength=100)]
+Domain = Annotated[
+    str, AfterValidator(check_domain), _kind("domain", r"[a-z0-9-]+(\.[a-z0-9-]+)+", maxLength=LONGEST_DOMAIN)
+]
+Mail = Annotated[str, AfterValidator(check_mail), _kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
+Net = Annotated[
+    Network, BeforeValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
+]
+Day = Annotated[datetime.date, BeforeValidator(read_date), _kind("date", r"2[01]\d\d-\d\d-\d\d", format="date")]
