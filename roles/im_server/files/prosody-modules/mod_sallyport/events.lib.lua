@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The event file: one JSON object a line, appended with one write each. Pure, its means are handed in.
+
+local M = {};
+
+local events = {};
+events.__index = events;
+
+--- @param path  the file
+-- @param means { open = io.open, now = function() -> seconds, identity = function(path) -> text or nil,
+--               encode = function(table) -> JSON, valid_utf8 = function(text) -> boolean, uuid = function() -> text }
+function M.new(path, means)
+	return setmetatable({ path = path; means = means; looked = 0 }, events);
+end
+
+-- A rotated file keeps its handle: look once a second whether the path still means the open file.
+local function open(self)
+	local now = self.means.now();
+	if self.file and now - self.looked >= 1 then
+		self.looked = now;
+		if self.means.identity(self.path) ~= self.identity then self:close(); end
+	end
+	if not self.file then
+		local file, err = self.means.open(self.path, "a");
+		if not file then return nil, err; end
+		file:setvbuf("no");
+		self.file, self.identity, self.looked = file, self.means.identity(self.path), now;
+	end
+	return self.file;
+end
+
+--- @return true, or nil and why the file cannot be opened
+function events:ready()
+	local file, err = open(self);
+	return file ~= nil, err;
+end
+
+function events:close()
+	if self.file then self.file:close(); end
+	self.file, self.identity = nil, nil;
+end
+
+local function clean(value, valid_utf8)
+	if type(value) == "string" and not valid_utf8(value) then
+		return (value:gsub("[\128-\255]", "?"));
+	end
+	return value;
+end
+
+--- RFC 3339, UTC, milliseconds.
+function M.timestamp(seconds)
+	local whole = math.floor(seconds);
+	return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. (".%03dZ"):format(math.floor((seconds - whole) * 1000));
+end
+
+--- Writes one event; v, id and time are filled in.
+-- @return true, or nil and why it could not be written
+function events:write(event)
+	local line = { v = 1; id = self.means.uuid(); time = M.timestamp(self.means.now()) };
+	for key, value in pairs(event) do line[key] = clean(value, self.means.valid_utf8); end
+	local file, err = open(self);
+	if not file then return nil, err; end
+	-- After a torn write (disk full) the next event starts on a line of its own.
+	local ok, why = file:write((self.torn and "\n" or "") .. self.means.encode(line) .. "\n");
+	if not ok then
+		self.torn = true;
+		self:close();
+		return nil, why;
+	end
+	self.torn = nil;
+	return true;
+end
+
+return M;

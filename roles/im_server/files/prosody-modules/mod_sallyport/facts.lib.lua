@@ -1,0 +1,180 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Reads from a stanza what the verdict and the event need to know, and nothing of its text.
+
+local jid = require "prosody.util.jid";
+
+local MUC_USER = "http://jabber.org/protocol/muc#user";
+
+local SUBSCRIPTIONS = { subscribe = true; subscribed = true; unsubscribe = true; unsubscribed = true };
+
+-- What a message carries, by the namespace of its children; for the event's `content`.
+local CONTENTS = {
+	["http://jabber.org/protocol/chatstates"] = "chat-state";
+	["urn:xmpp:receipts"] = "receipt";
+	["urn:xmpp:chat-markers:0"] = "marker";
+	["urn:xmpp:message-correct:0"] = "correction";
+	["urn:xmpp:message-retract:1"] = "retraction";
+	["urn:xmpp:reactions:0"] = "reaction";
+	["jabber:x:oob"] = "link";
+	["jabber:x:conference"] = "invitation";
+	["urn:xmpp:forward:0"] = "forwarded";
+	["eu.siacs.conversations.axolotl"] = "encrypted";
+	["urn:xmpp:omemo:2"] = "encrypted";
+	["urn:xmpp:openpgp:0"] = "encrypted";
+	["jabber:x:encrypted"] = "encrypted";
+	["http://jabber.org/protocol/ibb"] = "in-band-bytes";
+};
+
+local M = {};
+
+local function is_call(xmlns)
+	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1);
+end
+
+-- Sorts an address: class, then the person's or the room's name, then the nickname in the room.
+local function classify(address, places)
+	local node, host, resource = jid.split(address);
+	if host == places.domain then
+		return node and "person" or "server", node;
+	elseif host and host == places.rooms_domain then
+		if not node then return "rooms"; end
+		return resource and "occupant" or "room", node, resource;
+	elseif host and host == places.files_domain then
+		return "files", node;
+	end
+	return "foreign";
+end
+
+local function person_of(address, places)
+	local class, name = classify(jid.prep(address), places);
+	return class == "person" and name or nil;
+end
+
+local function room_of(address, places)
+	local class, name = classify(jid.prep(address), places);
+	return class == "room" and name or nil;
+end
+
+-- Mediated (XEP-0045, 7.8.2, also their refusals) and direct ones (XEP-0249). An invitation whose room or invitee
+-- cannot be told is listed with a hole, which the verdict refuses.
+local function invitations(stanza, facts, places)
+	local found = {};
+	for x in stanza:childtags("x", MUC_USER) do
+		for child in x:childtags() do
+			if child.name == "invite" or child.name == "decline" then
+				local person = person_of(child.attr.to, places);
+				if not person and child.name == "decline" then person = places.occupant(child.attr.to); end
+				found[#found + 1] = { person = person; room = facts.target == "room" and facts.to or nil };
+			end
+		end
+	end
+	for x in stanza:childtags("x", "jabber:x:conference") do
+		local person = facts.occupant or (facts.target == "person" and facts.to) or (facts.target == "self" and facts.from);
+		found[#found + 1] = { person = person or nil; room = room_of(x.attr.jid, places) };
+	end
+	return found;
+end
+
+local function read_message(stanza, facts, places)
+	facts.kind, facts.content = "message", {};
+	local listed = {};
+	local function list(what)
+		if not listed[what] then
+			listed[what] = true;
+			facts.content[#facts.content + 1] = what;
+		end
+	end
+	for _, child in ipairs(stanza.tags) do
+		local xmlns = child.attr.xmlns;
+		if is_call(xmlns) then
+			facts.call = true;
+			list("call");
+		elseif CONTENTS[xmlns] then
+			list(CONTENTS[xmlns]);
+		elseif xmlns == nil and (child.name == "body" or child.name == "subject") then
+			list(child.name);
+		end
+	end
+	if facts.answer then return; end
+	facts.invites = invitations(stanza, facts, places);
+	if #facts.invites > 0 then
+		facts.kind = "invitation";
+		list("invitation");
+	end
+end
+
+local function read_presence(stanza, facts)
+	facts.subscription = SUBSCRIPTIONS[stanza.attr.type] or false;
+	facts.kind = facts.subscription and "subscription" or "presence";
+end
+
+-- Members of a room ask it and search its archive; whatever else sets something is a change of the room.
+local function changes_room(stanza, xmlns)
+	if stanza.attr.type ~= "set" then return xmlns == "http://jabber.org/protocol/muc#owner"; end
+	return not (xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1);
+end
+
+local function read_iq(stanza, facts)
+	local payload = stanza.tags[1];
+	local xmlns = payload and payload.attr.xmlns;
+	facts.kind, facts.content = "iq", { xmlns };
+	if facts.answer or not payload then return; end
+	facts.call = is_call(xmlns);
+	if facts.target == "room" then
+		facts.room_change = changes_room(stanza, xmlns);
+	elseif facts.target == "self" or facts.target == "server" then
+		local set = stanza.attr.type == "set";
+		if set and xmlns == "jabber:iq:roster" then
+			facts.kind, facts.roster_change = "roster", true;
+		elseif set and xmlns == "jabber:iq:register" and payload:get_child("remove") then
+			facts.kind, facts.account_removal = "account", true;
+		elseif set and payload.name == "prefs" and xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1 then
+			facts.archive_change = true;
+		end
+	end
+end
+
+local readers = { message = read_message; presence = read_presence; iq = read_iq };
+
+--- Reads a stanza.
+-- @param stanza  the stanza, addresses prepared by the router
+-- @param places  { domain, rooms_domain, files_domain, occupant = function(address) -> name of the person behind it or nil }
+-- @return facts: stanza, kind, type, source ("person", "server", "service", "foreign"), from (name of the person),
+--         target ("self", "person", "server", "rooms", "room", "occupant", "files", "foreign"), to (name), answer, …
+function M.read(stanza, places)
+	local attr = stanza.attr;
+	local facts = { stanza = stanza.name; type = attr.type };
+	facts.answer = attr.type == "error" or (stanza.name == "iq" and attr.type == "result");
+
+	local source, from = classify(attr.from or places.domain, places);
+	facts.source = (source == "rooms" or source == "room" or source == "occupant" or source == "files") and "service" or source;
+	facts.from = source == "person" and from or nil;
+
+	if not attr.to then
+		facts.target, facts.to = "self", facts.from;
+	else
+		facts.target, facts.to = classify(attr.to, places);
+		if facts.target == "person" and facts.to == facts.from then facts.target = "self"; end
+		if facts.target == "occupant" then facts.occupant = places.occupant(attr.to); end
+	end
+	readers[stanza.name](stanza, facts, places);
+	return facts;
+end
+
+--- The event of a stanza and its verdict; without any text of the message.
+function M.event(stanza, facts, verdict, places)
+	local attr = stanza.attr;
+	local to = attr.to or jid.bare(attr.from);
+	local room = (facts.target == "room" or facts.target == "occupant") and jid.bare(to)
+		or (facts.invites and facts.invites[1] and facts.invites[1].room and facts.invites[1].room .. "@" .. places.rooms_domain)
+		or nil;
+	local default_type = { message = "normal"; presence = "available" };
+	return {
+		kind = facts.kind; from = attr.from; to = to; room = room;
+		type = attr.type or default_type[stanza.name]; stanza_id = attr.id;
+		bytes = #tostring(stanza); content = facts.content;
+		verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;
+	};
+end
+
+return M;

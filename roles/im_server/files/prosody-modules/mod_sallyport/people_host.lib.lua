@@ -1,0 +1,233 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The decision point on the host of the people: holds the policy, judges stanzas, records events.
+
+local hashes = require "prosody.util.hashes";
+local json = require "prosody.util.json";
+local lfs = require "lfs";
+local now = require "prosody.util.time".now;
+local st = require "prosody.util.stanza";
+local utf8 = require "prosody.util.encodings".utf8;
+local uuid = require "prosody.util.uuid".generate;
+
+local policies = module:require "policy";
+local verdicts = module:require "verdict";
+local facts = module:require "facts";
+local events = module:require "events";
+local contacts = module:require "contacts";
+local rosters = module:require "rosters";
+
+-- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
+local FIRST = 1000;
+
+local policy_path = module:get_option_string("sallyport_policy", "/etc/sallyport/policy.json");
+local event_path = module:get_option_string("sallyport_events", "/var/log/prosody/im-events.jsonl");
+
+-- What the components and the authentication share with this host. Emptied on unload: then nothing is let through.
+local core = module:shared("/*/sallyport/core");
+
+local function today()
+	return os.date("!%Y-%m-%d");
+end
+
+local function version_of(text)
+	return tonumber(hashes.sha256(text, true):sub(1, 12), 16);
+end
+
+local log_file = events.new(event_path, {
+	open = io.open; now = now; uuid = uuid; valid_utf8 = utf8.valid; encode = json.encode_ordered;
+	identity = function(path)
+		local found = lfs.attributes(path);
+		return found and found.dev .. ":" .. found.ino;
+	end;
+});
+
+--- Records one event. @return true, or nil when it could not be written: then the stanza must not pass (R9)
+local function record(event)
+	event.server = module.host;
+	for _, field in ipairs({ "from", "to", "room", "type", "stanza_id", "bytes" }) do
+		if event[field] == nil then event[field] = json.null; end
+	end
+	local ok, err = log_file:write(event);
+	if not ok then module:log("error", "Cannot write to %s: %s; what cannot be recorded is refused", event_path, err); end
+	return ok;
+end
+
+-- The person behind a nickname in a room, for private messages.
+local function occupant(address)
+	local node, host = require "prosody.util.jid".split(address);
+	local policy = core.policy;
+	if not (policy and node and host == policy.rooms_domain and policy.rooms[node]) then return nil; end
+	local rooms = prosody.hosts[host] and prosody.hosts[host].modules.muc;
+	local room = rooms and rooms.get_room_from_jid(node .. "@" .. host);
+	local found = room and room:get_occupant_by_nick(address);
+	local name, home = require "prosody.util.jid".split(found and found.bare_jid);
+	return home == module.host and name or nil;
+end
+
+local function places()
+	local policy = core.policy;
+	return {
+		domain = module.host; occupant = occupant;
+		rooms_domain = policy and policy.rooms_domain; files_domain = policy and policy.files_domain;
+	};
+end
+
+-- Never an error in answer to an error or a result (RFC 6120, 8.3.1); nor to the server's own sessions.
+local function answer(origin, stanza, verdict)
+	local kind = stanza.attr.type;
+	if kind == "error" or (stanza.name == "iq" and kind == "result") then return; end
+	if origin.type == "local" or not origin.send then return; end
+	origin.send(st.error_reply(stanza, verdict.error_type, verdict.condition, verdict.reason, module.host));
+end
+
+local RECORDED = { message = true; invitation = true; subscription = true; roster = true; account = true };
+
+-- One event at most, then the stanza passes (nil) or ends here (true).
+local function carry_out(event, seen, verdict, where, silent)
+	local stanza = event.stanza;
+	if verdict.verdict == "refused" or RECORDED[seen.kind] then
+		if not record(facts.event(stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
+			verdict = verdicts.refuse("log");
+		end
+	end
+	if verdict.verdict == "allowed" then return nil; end
+	if not silent then answer(event.origin, stanza, verdict); end
+	return true;
+end
+
+local function outbound(event)
+	local stanza = event.stanza;
+	-- Presence without an address goes to the contact list, and comes back here once for each contact.
+	if stanza.name == "presence" and not stanza.attr.to then return nil; end
+	local where = places();
+	local seen = facts.read(stanza, where);
+	return carry_out(event, seen, verdicts.outbound(core.policy, today(), seen), where);
+end
+
+-- `own` holds the presence by which this module tells people that somebody left their list.
+local own = setmetatable({}, { __mode = "k" });
+
+local function inbound(event)
+	local stanza = event.stanza;
+	if own[stanza] or not stanza.attr.to then return nil; end
+	local where = places();
+	local seen = facts.read(stanza, where);
+	local verdict = verdicts.inbound(core.policy, today(), seen);
+	if verdict.verdict == "allowed" then
+		-- Subscriptions were judged on the way out; what the server makes of its own must not change a contact list.
+		return seen.subscription and true or nil;
+	end
+	return carry_out(event, seen, verdict, where, seen.source ~= "foreign");
+end
+
+for _, stanza in ipairs({ "message", "presence", "iq" }) do
+	for _, target in ipairs({ "bare", "full", "host" }) do
+		module:hook("pre-" .. stanza .. "/" .. target, outbound, FIRST);
+		module:hook(stanza .. "/" .. target, inbound, FIRST);
+	end
+end
+
+-- Policy ---------------------------------------------------------------------------------------------------------
+
+local function read_policy()
+	local file, err = io.open(policy_path, "rb");
+	if not file then return nil, err; end
+	local text, why = file:read("*a");
+	file:close();
+	if not text then return nil, why; end
+	return text;
+end
+
+local function load_policy()
+	local text, err = read_policy();
+	if not text then return nil, err; end
+	local data, why = json.decode(text);
+	if data == nil then return nil, ("%s is not JSON: %s"):format(policy_path, why or "unknown fault"); end
+	local faults = policies.faults(data, module.host, json.null);
+	if #faults > 0 then
+		return nil, ("%s has %d fault(s): %s"):format(policy_path, #faults, table.concat(faults, "; "));
+	end
+	return policies.compile(data, json.null), hashes.sha256(text, true);
+end
+
+local function refresh()
+	core.day = today();
+	core.contacts = contacts.new(core.policy, core.day, version_of);
+	rosters.refresh();
+	prosody.events.fire_event("sallyport-policy-changed");
+end
+
+--- Reads the policy file again. A bad file leaves the old policy in force.
+-- @return true, or nil and what is wrong
+local function reload()
+	local policy, digest = load_policy();
+	if not policy then
+		core.fault = digest;
+		module:log("error", "Policy not loaded, %s: %s", core.policy and "the old one stays in force" or "nothing is delivered", digest);
+		module:set_status("error", "Policy not loaded: " .. digest);
+		return nil, digest;
+	end
+	if digest ~= core.digest or not core.policy then
+		core.policy, core.digest, core.loaded = policy, digest, events.timestamp(now());
+		refresh();
+	end
+	core.fault = nil;
+	module:log("info", "Policy in force: sha256 %s, loaded %s", core.digest, core.loaded);
+	module:set_status("info", "Policy in force since " .. core.loaded);
+	return true;
+end
+
+local function status()
+	local people, rooms = 0, 0;
+	for _ in pairs(core.policy and core.policy.people or {}) do people = people + 1; end
+	for _ in pairs(core.policy and core.policy.rooms or {}) do rooms = rooms + 1; end
+	local text = read_policy();
+	return json.encode_ordered({
+		state = core.policy and "in-force" or "no-policy"; domain = module.host;
+		sha256 = core.digest or json.null; loaded = core.loaded or json.null;
+		file_sha256 = text and hashes.sha256(text, true) or json.null; error = core.fault or json.null;
+		people = people; rooms = rooms; pending = rosters.pending();
+	});
+end
+
+for name, command in pairs({
+	status = { "Show the policy in force", function() return true, status(); end };
+	reload = { "Read the policy file again", function()
+		local ok, err = reload();
+		return ok, ok and status() or err;
+	end };
+}) do
+	module:add_item("shell-command", {
+		section = "sallyport"; section_desc = "The decision point"; name = name; desc = command[1];
+		args = { { name = "host"; type = "string" } }; host_selector = "host";
+		handler = command[2];
+	});
+end
+
+-- Start ----------------------------------------------------------------------------------------------------------
+
+core.policy, core.digest, core.loaded, core.fault = nil, nil, nil, nil;
+core.host, core.today, core.record, core.places = module.host, today, record, places;
+rosters.start(core, own);
+reload();
+core.contacts = core.contacts or contacts.new(nil, today(), version_of);
+core.active = true;
+local writable, why = log_file:ready();
+if not writable then
+	module:log("error", "Cannot write to %s: %s; what cannot be recorded is refused", event_path, why);
+	module:set_status("error", "Events cannot be written");
+end
+
+module:hook_global("config-reloaded", reload);
+module:hook_global("reopen-log-files", function() log_file:close(); end);
+
+-- Dates count at each verdict; contact lists and rooms follow within half a minute after midnight UTC.
+module:add_timer(30, function()
+	if core.day ~= today() and core.policy then refresh(); end
+	return 30;
+end);
+
+function module.unload()
+	core.active, core.policy = false, nil;
+	log_file:close();
+end

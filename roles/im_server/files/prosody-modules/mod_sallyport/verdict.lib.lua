@@ -1,0 +1,136 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The verdict: a pure function of the facts of one stanza, the policy and the date.
+-- docs/decision-point.md lists the same rules in plain words; tests/lua/verdict_spec.lua guards them.
+
+local M = {};
+
+-- rule -> { error type, condition (RFC 6120, 8.3), reason in plain words }
+-- A stranger and an address that does not exist get the very same answer, and so do a foreign room and none.
+local REFUSALS = {
+	["no-policy"] = { "cancel", "service-unavailable", "The server's message policy is not loaded. Nothing is delivered." };
+	["sender"] = { "cancel", "not-allowed", "Your account is not among the people of this site today." };
+	["stranger"] = { "cancel", "not-allowed", "This address is not in your contact list." };
+	["foreign-domain"] = { "cancel", "not-allowed", "This server does not exchange anything with other domains." };
+	["room-closed"] = { "cancel", "item-not-found", "You are not a member of a room of this name." };
+	["room-locked"] = { "auth", "forbidden", "Rooms are managed by the site; their settings and members cannot be changed here." };
+	["room-private"] = { "cancel", "not-allowed", "This person is not in your contact list." };
+	["invitation"] = { "cancel", "not-allowed", "This person cannot be invited to this room." };
+	["roster-locked"] = { "cancel", "not-allowed", "Contact lists come from the groups of the site and cannot be changed here." };
+	["calls"] = { "cancel", "service-unavailable", "Calls are switched off on this server." };
+	["account-locked"] = { "cancel", "not-allowed", "Accounts are managed by the site and cannot be removed here." };
+	["archive-locked"] = { "cancel", "not-allowed", "The site decides what is archived; this cannot be changed here." };
+	["log"] = { "wait", "resource-constraint", "The server cannot record this at the moment. Please try again later." };
+};
+
+--- A refusal by its rule.
+-- @return a verdict: verdict, rule, error_type, condition, reason
+function M.refuse(rule)
+	local refusal = REFUSALS[rule];
+	return {
+		verdict = "refused"; rule = rule;
+		error_type = refusal[1]; condition = refusal[2]; reason = refusal[3];
+	};
+end
+
+local function allow(rule)
+	return { verdict = "allowed"; rule = rule; reason = "" };
+end
+
+-- A room that the sender is not entitled to and no room at all look alike; a client that joins needs the
+-- condition by which it tells "members only" from a fault (XEP-0045, 7.2.6).
+local function closed_room(facts)
+	local verdict = M.refuse("room-closed");
+	if facts.stanza == "presence" then
+		verdict.error_type, verdict.condition = "auth", "registration-required";
+	end
+	return verdict;
+end
+
+-- Who or what is written to decides first.
+local targets = {};
+
+function targets.self()
+	return allow("self");
+end
+
+function targets.server()
+	return allow("server");
+end
+
+function targets.files()
+	return allow("files");
+end
+
+function targets.person(policy, today, facts)
+	if policy:may_talk(facts.from, facts.to, today) then return allow("contact"); end
+	return M.refuse("stranger");
+end
+
+-- Only questions go to the rooms service itself: its own address must never become a room.
+function targets.rooms(_, _, facts)
+	return facts.stanza == "iq" and allow("rooms") or closed_room(facts);
+end
+
+function targets.room(policy, today, facts)
+	if not policy:entitled(facts.from, facts.to, today) then return closed_room(facts); end
+	if facts.room_change then return M.refuse("room-locked"); end
+	return allow("room");
+end
+
+-- Joining, leaving and changing the nickname are presence to an occupant; anything else is private.
+-- An occupant that is not there is the room's business: it answers so itself.
+function targets.occupant(policy, today, facts)
+	local room = targets.room(policy, today, facts);
+	if room.verdict == "refused" or facts.stanza == "presence" or not facts.occupant then return room; end
+	if facts.occupant == facts.from or policy:may_talk(facts.from, facts.occupant, today) then return room; end
+	return M.refuse("room-private");
+end
+
+function targets.foreign()
+	return M.refuse("foreign-domain");
+end
+
+local function may_invite(policy, today, from, invite)
+	return policy:may_talk(from, invite.person, today)
+		and policy:entitled(from, invite.room, today)
+		and policy:entitled(invite.person, invite.room, today);
+end
+
+--- Judges one stanza of a local person, on its way out.
+-- @param policy compiled policy, or nil when none is in force
+-- @param today  YYYY-MM-DD, UTC
+-- @param facts  see facts.lib.lua
+-- @return a verdict: verdict "allowed" or "refused", rule, reason, and for refusals error_type and condition
+function M.outbound(policy, today, facts)
+	if not policy then
+		return facts.target == "self" and not facts.roster_change and allow("self") or M.refuse("no-policy");
+	end
+	if facts.roster_change then return M.refuse("roster-locked"); end
+	if facts.account_removal then return M.refuse("account-locked"); end
+	if facts.archive_change then return M.refuse("archive-locked"); end
+	-- What the server says in its own name (an announcement) has no person behind it.
+	if facts.source == "server" then
+		return facts.target ~= "foreign" and allow("server") or M.refuse("foreign-domain");
+	end
+	if facts.target ~= "self" and not policy:valid(facts.from, today) then return M.refuse("sender"); end
+
+	local verdict = targets[facts.target](policy, today, facts);
+	if verdict.verdict == "refused" or facts.answer then return verdict; end
+	if facts.subscription then return M.refuse("roster-locked"); end
+	if facts.call and policy.calls ~= "permit" then return M.refuse("calls"); end
+	for _, invite in ipairs(facts.invites or {}) do
+		if not may_invite(policy, today, facts.from, invite) then return M.refuse("invitation"); end
+	end
+	return verdict;
+end
+
+--- Judges one stanza that arrives at a local address without having passed outbound().
+-- What the server sends in the name of a person (a notification, a late bounce) must obey the policy as well.
+function M.inbound(policy, today, facts)
+	if facts.source == "foreign" then return M.refuse(policy and "foreign-domain" or "no-policy"); end
+	if facts.source ~= "person" or facts.target ~= "person" or facts.from == facts.to then return allow("server"); end
+	if not policy then return M.refuse("no-policy"); end
+	return targets.person(policy, today, facts);
+end
+
+return M;
