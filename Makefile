@@ -1,0 +1,103 @@
+# Everything from a fresh Debian 12 machine on. Each target does the set-up that it needs and that is not done yet.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+SITE ?= demo
+PYTHON ?= python3
+
+inventory := inventories/$(SITE)
+utils := ansible_collections.sallyport.im.plugins.plugin_utils
+
+# the tools of the virtual environment, on this checkout; Molecule would else ignore ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test acceptance check lint unit verify drift new-site bench clean setup engine image demo-secrets molecule requirements
+
+help: ## prints this table
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Targets that work on a site take SITE=<folder in inventories/>; without it they take the demo."
+
+## set-up
+
+# the tools; made anew when requirements.txt changes
+.venv/ready: requirements.txt
+	@setup/packages.sh $(PYTHON)
+	@echo "== virtual environment =="
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@touch $@
+
+engine:
+	@setup/engine.sh
+
+image: engine
+	@setup/image.sh >/dev/null
+
+setup: .venv/ready image
+
+requirements: .venv/ready
+	uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements.txt requirements.in
+
+## the demo and the tests
+
+demo: SITE = demo
+demo: setup demo-secrets ## from a fresh machine to a running, proven site in containers
+	@echo "== test hosts =="
+	ansible-playbook -i $(inventory) playbooks/test_hosts.yml playbooks/test_hosts_world.yml
+	@echo "== site =="
+	ansible-playbook -i $(inventory) playbooks/site.yml
+	@$(MAKE) --no-print-directory verify SITE=demo
+	@setup/demo.sh
+
+demo-secrets: .venv/ready
+	@python -m $(utils).new_site --demo
+
+test: setup lint unit molecule ## from a fresh machine to lint, unit and policy tests and the whole site passed; what CI runs
+
+molecule: setup demo-secrets
+	@echo "== molecule =="
+	mkdir -p .cache
+	molecule --base-config molecule/base.yml test --destroy=never --no-command-borders 2>&1 | tee .cache/molecule.log
+	@# Molecule's summary has the last word; repeat what pytest said
+	@sed 's/\x1b\[[0-9;]*m//g' .cache/molecule.log | grep -E '^=+ .* in [0-9.]+s.* =+$$' | tail -n 1
+
+lint: .venv/ready ## the linters and type checks
+	@echo "== lint =="
+	ruff check
+	ruff format --check
+	mypy --strict plugins tests
+	ansible-lint --offline --quiet
+	luacheck --quiet $$(git ls-files -co --exclude-standard '*.lua')
+
+unit: .venv/ready ## the quick tests, under a minute
+	@echo "== unit and policy tests =="
+	busted tests/lua
+	pytest
+
+acceptance: setup ## the long rest, in parts of under ten minutes each; PART=<name> runs one
+	pytest -p no:cacheprovider tests/acceptance$(if $(PART),/$(PART))
+
+bench: setup ## the measurements of docs/performance.md, as ratios in one run
+	pytest -s tests/bench
+
+## any site
+
+check: .venv/ready ## reads and checks a site file, touches no host; all faults at once
+	@python -m $(utils).check $(inventory)
+
+verify: .venv/ready ## the controls on a site, and the report
+	@echo "== controls =="
+	pytest tests/system --site=$(inventory)
+
+drift: .venv/ready ## what differs on the hosts of a site from what is declared
+	ANSIBLE_STDOUT_CALLBACK=sallyport.im.drift ansible-playbook -i $(inventory) playbooks/site.yml --check --diff
+
+new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>
+	@python -m $(utils).new_site $(SITE) $(DOMAIN)
+
+clean: ## removes what the kit made on this machine, and only that
+	@setup/clean.sh

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Debian packages that the control node needs beside Docker: the virtual environment, SSH, and the linters of Lua.
+# Argument: the Python interpreter that the virtual environment is made with.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+python=$1
+command -v "$python" >/dev/null || install_packages python3
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  fail "$python is $("$python" --version 2>&1); the kit needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
+command -v ssh-keygen >/dev/null || install_packages openssh-client
+install_packages lua-check lua-busted
