@@ -350,8 +350,8 @@ class Transaction:
 
     def _bring_up(self, action: str) -> None:
         unit = self.service.unit
-        if action == "start":
-            # a unit that failed too often is not started otherwise
+        if action != "reload":
+            # systemd counts starts: a few runs in ten seconds would otherwise end with a service that stays down
             with contextlib.suppress(SystemdError):
                 self.systemd.command("reset-failed", unit)
         try:

@@ -172,7 +172,7 @@ def write_vault(
     file = inventory_dir / VAULT
     if file.exists() and not replace:
         raise VaultFault("it is there already and is not overwritten: its secrets are in use", file)
-    found = find_passwords(inventory_dir, passwords)
+    found = list(passwords) or find_passwords(inventory_dir)
     if not found:
         raise _no_password(inventory_dir)
     plain = yaml.safe_dump(dict(secrets), sort_keys=True, default_flow_style=False)
@@ -184,13 +184,7 @@ def write_vault(
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        if replace:
-            beside.replace(file)
-        else:
-            # a link, unlike a rename, fails when somebody else made the file in the meantime
-            file.hardlink_to(beside)
-    except FileExistsError:
-        raise VaultFault("it is there already and is not overwritten: its secrets are in use", file) from None
+        beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
     return file

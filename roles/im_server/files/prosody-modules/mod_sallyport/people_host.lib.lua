@@ -5,6 +5,7 @@ local hashes = require "prosody.util.hashes";
 local json = require "prosody.util.json";
 local lfs = require "lfs";
 local now = require "prosody.util.time".now;
+local pposix = require "prosody.util.pposix";
 local st = require "prosody.util.stanza";
 local utf8 = require "prosody.util.encodings".utf8;
 local uuid = require "prosody.util.uuid".generate;
@@ -33,8 +34,16 @@ local function version_of(text)
 	return tonumber(hashes.sha256(text, true):sub(1, 12), 16);
 end
 
+-- Who reads events reads who talks to whom: the file is for Prosody and its group only, whatever the umask.
+local function open_private(path, mode)
+	local usual = pposix.umask("027");
+	local file, err = io.open(path, mode);
+	pposix.umask(usual);
+	return file, err;
+end
+
 local log_file = events.new(event_path, {
-	open = io.open; now = now; uuid = uuid; valid_utf8 = utf8.valid; encode = json.encode_ordered;
+	open = open_private; now = now; uuid = uuid; valid_utf8 = utf8.valid; encode = json.encode_ordered;
 	identity = function(path)
 		local found = lfs.attributes(path);
 		return found and found.dev .. ":" .. found.ino;
