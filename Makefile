@@ -7,6 +7,8 @@ SITE ?= demo
 PYTHON ?= python3
 
 inventory := inventories/$(SITE)
+molecule := molecule --base-config molecule/base.yml
+drift_file := .cache/drift-$(SITE).jsonl
 utils := ansible_collections.sallyport.im.plugins.plugin_utils
 
 # the tools of the virtual environment, on this checkout; Molecule would else ignore ansible.cfg
@@ -15,7 +17,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test acceptance check lint unit verify drift new-site bench clean setup engine image demo-secrets molecule requirements
+.PHONY: help demo test acceptance check lint unit verify drift new-site bench docs clean setup engine image demo-secrets molecule requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +63,8 @@ test: setup lint unit molecule ## from a fresh machine to lint, unit and policy 
 molecule: setup demo-secrets
 	@echo "== molecule =="
 	mkdir -p .cache
-	molecule --base-config molecule/base.yml test --destroy=never --no-command-borders 2>&1 | tee .cache/molecule.log
+	$(molecule) destroy --no-command-borders
+	$(molecule) test --destroy=never --no-command-borders 2>&1 | tee .cache/molecule.log
 	@# Molecule's summary has the last word; repeat what pytest said
 	@sed 's/\x1b\[[0-9;]*m//g' .cache/molecule.log | grep -E '^=+ .* in [0-9.]+s.* =+$$' | tail -n 1
 
@@ -70,7 +73,7 @@ lint: .venv/ready ## the linters and type checks
 	ruff check
 	ruff format --check
 	mypy --strict plugins tests
-	ansible-lint --offline --quiet
+	ansible-lint --offline -q
 	luacheck --quiet $$(git ls-files -co --exclude-standard '*.lua')
 
 unit: .venv/ready ## the quick tests, under a minute
@@ -82,7 +85,11 @@ acceptance: setup ## the long rest, in parts of under ten minutes each; PART=<na
 	pytest -p no:cacheprovider tests/acceptance$(if $(PART),/$(PART))
 
 bench: setup ## the measurements of docs/performance.md, as ratios in one run
-	pytest -s tests/bench
+	python -m bench
+
+docs: .venv/ready ## the generated references in docs/, from the site model
+	python -m $(utils).check --schema >docs/site.schema.json
+	python -m $(utils).check --reference >docs/site-file.md
 
 ## any site
 
@@ -94,10 +101,14 @@ verify: .venv/ready ## the controls on a site, and the report
 	pytest tests/system --site=$(inventory)
 
 drift: .venv/ready ## what differs on the hosts of a site from what is declared
-	ANSIBLE_STDOUT_CALLBACK=sallyport.im.drift ansible-playbook -i $(inventory) playbooks/site.yml --check --diff
+	@rm -f $(drift_file) && mkdir -p .cache
+	@ANSIBLE_STDOUT_CALLBACK=sallyport.im.drift SALLYPORT_DRIFT_FILE=$(drift_file) \
+	  ansible-playbook -i $(inventory) playbooks/site.yml --check --diff
+	@# the file is there when the run came to its end, and empty when nothing differs
+	@test -e $(drift_file) && test ! -s $(drift_file)
 
-new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>
-	@python -m $(utils).new_site $(SITE) $(DOMAIN)
+new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>, optionally NETWORK=<10.x.0.0/16>
+	@python -m $(utils).new_site $(SITE) $(DOMAIN) $(if $(NETWORK),--network $(NETWORK))
 
 clean: ## removes what the kit made on this machine, and only that
 	@setup/clean.sh

@@ -36,7 +36,7 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 
-class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships no types
+class CallbackModule(CallbackBase):
     """Collects differences by host and prints them at the end."""
 
     CALLBACK_VERSION = 2.0
@@ -104,6 +104,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
         site = self.get_option("site") or site_name(context.CLIARGS.get("inventory") or ())
         if count:
             text = f"{site}: {_many(count, 'difference')} on {_many(len(self.differences), 'host')}"
+        elif self.troubles:
+            text = f"{site}: not everything could be compared"
         elif not hosts:
             text = f"{site}: no host was looked at"
         else:

@@ -164,43 +164,51 @@ class Transaction:
 
     def steps(self) -> Iterator[Step]:
         """Yield the steps of the plan in their order."""
-        plan = self.plan
         interrupted = self.journal
-        if plan.touches_files and self.validate:
+        if self.plan.touches_files and self.validate:
             yield "stage", self._lay_out
             yield "validate", self._validate
             yield "clear stage", self.stage.remove
         yield "journal", self._open_journal
+        yield from self._file_steps()
+        if interrupted is not None:
+            for entry in self._orphans(interrupted):
+                yield f"put back {entry.path}", partial(atomic_files.put_back, entry.path, entry.before)
+            yield "clear leftovers", partial(_clear_leftovers, interrupted)
+        yield from self._unit_steps(must_prove=interrupted is not None)
+        yield "record", self._save_record
+        yield "close journal", self.store.close_journal
+
+    def _file_steps(self) -> Iterator[Step]:
+        """Yield what is done to files: all new ones are on the disk before the first takes its place."""
+        plan = self.plan
         for path in plan.aside:
             yield f"move aside {path}", partial(self._move_aside, path)
         for directory in self.directories:
             yield f"directory {directory.path}", partial(_make, directory)
         for file in plan.write:
             uid, gid = _numbers(file.owner, file.group)
-            yield (
-                f"write {file.path}",
-                partial(atomic_files.write_beside, file.path, file.content, uid, gid, file.mode),
-            )
+            write = partial(atomic_files.write_beside, file.path, file.content, uid, gid, file.mode)
+            yield f"write {file.path}", write
         for file in plan.write:
             yield f"swap {file.path}", partial(atomic_files.take_place, file.path)
         for path in plan.remove:
             yield f"remove {path}", partial(atomic_files.drop, path)
-        for entry in self._orphans(interrupted):
-            yield f"put back {entry.path}", partial(atomic_files.put_back, entry.path, entry.before)
-        if interrupted is not None:
-            yield "clear leftovers", partial(_clear_leftovers, interrupted)
+
+    def _unit_steps(self, *, must_prove: bool) -> Iterator[Step]:
+        """Yield what is done to the unit; `must_prove` asks for its health even when nothing is done to it."""
+        plan = self.plan
+        unit = self.service.unit
         if plan.unmask:
-            yield "unmask", partial(self._systemctl, "unmask", self.service.unit)
+            yield "unmask", partial(self._systemctl, "unmask", unit)
         if plan.daemon_reload:
             yield "daemon-reload", partial(self._systemctl, "daemon-reload")
         if plan.action != "none":
             yield plan.action, self._act
-        if plan.action != "none" or interrupted is not None:
+        if plan.action != "none" or must_prove:
             yield "health", self._prove_health
         if plan.enable is not None:
-            yield "enable", partial(self._systemctl, "enable" if plan.enable else "disable", self.service.unit)
-        yield "record", self._save_record
-        yield "close journal", self.store.close_journal
+            yield "enable", partial(self._systemctl, "enable" if plan.enable else "disable", unit)
 
     # --- looking ---
 
@@ -312,12 +320,11 @@ class Transaction:
         for path in self.plan.remove:
             yield Entry(path, look(path), "", self._need(path, self.record.loaded[path]["on_change"]))
 
-    def _orphans(self, interrupted: Journal | None) -> list[Entry]:
+    def _orphans(self, interrupted: Journal) -> list[Entry]:
         """Return what an interrupted run wrote and nobody declares any more."""
         known = {file.path for file in self.service.files} | {place.path for place in self.service.directories}
         known |= set(self.record.loaded)
-        entries = interrupted.entries if interrupted is not None else []
-        return [entry for entry in reversed(entries) if not entry.aside and entry.path not in known]
+        return [entry for entry in reversed(interrupted.entries) if not entry.aside and entry.path not in known]
 
     def _found(self, path: str) -> Found:
         """Return what stands at a path once the foreign things have been moved away."""

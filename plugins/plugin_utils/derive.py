@@ -16,7 +16,7 @@ TLS_DIRECTORY = "/etc/sallyport/tls"
 MEGABYTE = 1024 * 1024
 
 HOST_PACKAGES = {
-    "im_internal": ("prosody", "prosody-modules", "lua-unbound", "lua-sec", "ca-certificates"),
+    "im_internal": ("ca-certificates", "logrotate", "lua-unbound", "openssl", "prosody", "prosody-modules"),
     "gateway": ("ca-certificates",),
     "desktops": ("ca-certificates",),
     "outside": (),

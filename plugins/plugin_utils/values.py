@@ -14,7 +14,7 @@ import unicodedata
 from typing import Annotated, Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import show_value
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -339,6 +339,11 @@ Domain = Annotated[
 ]
 Mail = Annotated[str, AfterValidator(check_mail), _kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
 Net = Annotated[
-    Network, BeforeValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
+    Network, PlainValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 ]
-Day = Annotated[datetime.date, BeforeValidator(read_date), _kind("date", r"2[01]\d\d-\d\d-\d\d", format="date")]
+Day = Annotated[
+    datetime.date,
+    PlainValidator(read_date),
+    PlainSerializer(datetime.date.isoformat, return_type=str),
+    _kind("date", r"2[01]\d\d-\d\d-\d\d", format="date"),
+]

@@ -84,8 +84,12 @@ local function guard(handler, session)
 		end
 		if status == "success" then
 			limits:succeeded(name, address);
-		elseif status == "failure" and condition == "not-authorized" then
-			record(session or {}, name, "wrong-password", "The password was not right");
+		elseif status == "failure" and (condition == "not-authorized" or condition == "account-disabled") then
+			-- An account that is closed, or waits for its invitation, looks like one that does not exist.
+			local disabled = condition == "account-disabled";
+			condition, text = "not-authorized", nil;
+			record(session or {}, name, disabled and "disabled" or "wrong-password",
+				disabled and "The account is not open" or "The password was not right");
 			local locked = limits:failed(name, address);
 			if locked then
 				record(session or {}, name, "lockout", locked == "account" and "Too many wrong passwords for this account from this address"

@@ -25,6 +25,7 @@ local invites = module:depends "invites";
 local policy = module:depends "password_policy";
 local render = require "prosody.util.interpolation".new("%b{}", st.xml_escape);
 
+local accounts = module:open_store("accounts");
 local site_name = module:get_option_string("site_name", module.host);
 local max_password_bytes = 1024; -- hashing must not become a lever: nobody types more than this
 
@@ -80,8 +81,10 @@ end
 local function find(token)
 	local invite = token and token ~= "" and invites.get(token);
 	local username = invite and invite.additional_data and invite.additional_data.allow_reset;
-	if not username or not usermanager.get_account_info(username, module.host) then return nil; end
-	if usermanager.user_is_enabled(username, module.host) ~= true then return nil; end
+	local record = username and accounts:get(username);
+	if not record then return nil; end
+	-- Without a password yet, an account is disabled too; one that was closed on purpose has keys or carries a note.
+	if record.disabled and (record.disabled_meta or record.stored_key) then return nil; end
 	return invite, username;
 end
 
@@ -125,6 +128,7 @@ local function accept(event)
 	-- Used first: should the process end between the two steps, the token is lost rather than usable twice.
 	invite:use();
 	local ok, err = usermanager.set_password(username, password, module.host);
+	if ok then ok, err = usermanager.enable_user(username, module.host); end
 	if not ok then
 		module:log("error", "The password of %s could not be set: %s", username, err);
 		return page(event, 500, "The password could not be set", gone);

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the measurements do to the demo's hosts: run a playbook, make a host anew, install on it by hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = ROOT / "inventories" / "demo"
+LIMIT_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook.
+
+    Attributes:
+        seconds: its time on the wall.
+        tasks: tasks that ran on the host.
+        changed: tasks that changed it.
+
+    """
+
+    seconds: float
+    tasks: int
+    changed: int
+
+
+def play(playbook: str, host: str, *arguments: str) -> Run:
+    """Run a playbook on one host of the demo.
+
+    Args:
+        playbook: its file in playbooks/.
+        host: name in the inventory.
+        *arguments: further arguments of ansible-playbook.
+
+    Returns:
+        What it took.
+
+    Raises:
+        RuntimeError: the run failed; the text holds the end of its output.
+
+    """
+    command = ["ansible-playbook", "-i", str(INVENTORY), f"playbooks/{playbook}", "--limit", host, *arguments]
+    start = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+    seconds = time.monotonic() - start
+    recap = re.search(rf"^{re.escape(host)}\s+: ok=(\d+)\s+changed=(\d+)", done.stdout, re.MULTILINE)
+    if done.returncode or recap is None:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    return Run(seconds, int(recap[1]), int(recap[2]))
+
+
+def anew(host: str) -> None:
+    """Throw a test host away and make it again from the image.
+
+    Args:
+        host: name in the inventory.
+
+    """
+    engine = docker.from_env()
+    try:
+        engine.containers.get(f"sallyport-{host}").remove(force=True)
+    finally:
+        engine.close()
+    play("test_hosts.yml", "all" if host == "all" else host)
+
+
+def bare_install(host: str, packages: list[str]) -> float:
+    """Install packages on a test host with apt-get and nothing else.
+
+    Args:
+        host: name in the inventory; fresh from the image.
+        packages: names of Debian packages.
+
+    Returns:
+        Seconds on the wall.
+
+    Raises:
+        RuntimeError: apt-get failed.
+
+    """
+    engine = docker.from_env()
+    try:
+        container = engine.containers.get(f"sallyport-{host}")
+        install = f"apt-get -qq update && apt-get -qq install --yes --no-install-recommends {' '.join(packages)}"
+        start = time.monotonic()
+        done = container.exec_run(["sh", "-c", install], environment={"DEBIAN_FRONTEND": "noninteractive"})
+        if done.exit_code:
+            raise RuntimeError(f"{install}\n{str(done.output)[-2000:]}")
+        return time.monotonic() - start
+    finally:
+        engine.close()

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sites for tests: folders like those below inventories/, made from small texts."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import HOST_LIST, SITE_FILE, Site, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
+
+FAULTY = Path(__file__).parent / "faulty_sites"
+BASE_SITE = (FAULTY / "base" / "site.yml").read_text(encoding="utf-8")
+BASE_HOSTS = (FAULTY / "base" / "hosts.yml").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = b"only for tests"
+SECRETS: Mapping[str, object] = {
+    "ca_key": "no key",
+    "probe_a_password": "a",
+    "probe_b_password": "b",
+    "probe_c_password": "c",
+}
+
+
+@functools.cache
+def vault_bytes(keys: tuple[str, ...] = tuple(SECRETS), password: bytes = PASSWORD) -> bytes:
+    """Encrypt a vault once for all tests; it takes a tenth of a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_vault(Path(folder), {key: SECRETS[key] for key in keys}, passwords=[password]).read_bytes()
+
+
+def make_site(parent: Path, site: str = BASE_SITE, hosts: str = BASE_HOSTS) -> Path:
+    """Make the folder of a site without a fault, or with those of the texts."""
+    folder = parent / "oslo"
+    (folder / SITE_FILE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / SITE_FILE).write_text(site, encoding="utf-8")
+    (folder / HOST_LIST).write_text(hosts, encoding="utf-8")
+    (folder / "vault.yml").write_bytes(vault_bytes())
+    key = folder / ".vault-password"
+    key.touch(mode=0o600)
+    key.write_bytes(PASSWORD)
+    return folder
+
+
+def base_site(parent: Path) -> Site:
+    """Load the site without a fault."""
+    return load(make_site(parent))
+
+
+def _no_vault(folder: Path) -> None:
+    (folder / "vault.yml").unlink()
+
+
+def _wrong_password(folder: Path) -> None:
+    (folder / ".vault-password").write_bytes(b"another")
+
+
+def _no_password(folder: Path) -> None:
+    (folder / ".vault-password").unlink()
+
+
+def _plain_vault(folder: Path) -> None:
+    (folder / "vault.yml").write_text("ca_key: x\n", encoding="utf-8")
+
+
+def _incomplete_vault(folder: Path) -> None:
+    (folder / "vault.yml").write_bytes(vault_bytes(("probe_a_password", "probe_c_password")))
+
+
+def _list_and_empty(folder: Path) -> None:
+    (folder / SITE_FILE).write_text("- sallyport\n", encoding="utf-8")
+    (folder / HOST_LIST).write_text("# nothing yet\n", encoding="utf-8")
+
+
+def _huge_and_folder(folder: Path) -> None:
+    with (folder / SITE_FILE).open("r+b") as stream:
+        stream.truncate(50 * 1024 * 1024)
+    (folder / HOST_LIST).unlink()
+    (folder / HOST_LIST).mkdir()
+
+
+def _latin1_and_missing(folder: Path) -> None:
+    (folder / SITE_FILE).write_bytes(BASE_SITE.replace("Fjord AS", "Blåbær AS").encode("latin-1"))
+    (folder / HOST_LIST).unlink()
+
+
+def _deep(folder: Path) -> None:
+    (folder / SITE_FILE).write_text("sallyport: " + "[" * 400_000, encoding="utf-8")
+
+
+SPECIAL: Mapping[str, Callable[[Path], None]] = {
+    "no_vault": _no_vault,
+    "wrong_password": _wrong_password,
+    "no_password": _no_password,
+    "plain_vault": _plain_vault,
+    "incomplete_vault": _incomplete_vault,
+    "list_and_empty": _list_and_empty,
+    "huge_and_folder": _huge_and_folder,
+    "latin1_and_missing": _latin1_and_missing,
+    "deep": _deep,
+}
+"""Faults that are no change of a text, by the name that the data files use."""

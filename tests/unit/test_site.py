@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a site: what is right is read right, whatever else comes is named and never a traceback."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import string
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.sallyport.im.plugins.plugin_utils import check
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults, nearest, show_location, show_value
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import HOST_LIST, SITE_FILE, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import SiteFile
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import check_domain
+from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import read
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from unit.sites import BASE_HOSTS, BASE_SITE, ROOT, base_site, make_site
+
+IDS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True).filter(lambda text: not text.startswith("probe-"))
+GROUP_IDS = st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True).filter(lambda text: text != "probes")
+NAMES = st.text(string.ascii_letters + "åßЖ漢 '-\"{}:#", min_size=1, max_size=30).map(str.strip).filter(bool)
+DAYS = st.dates(datetime.date(2000, 1, 1), datetime.date(2199, 12, 31))
+
+
+@st.composite
+def valid_settings(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw any valid site file."""
+    groups = draw(st.lists(GROUP_IDS, max_size=5, unique=True))
+    some = st.lists(st.sampled_from(groups), unique=True, max_size=4) if groups else st.just([])
+    content: dict[str, Any] = yaml.safe_load(BASE_SITE)
+    settings_ = content["sallyport"]
+    settings_["company"] = draw(NAMES)
+    settings_["groups"] = {
+        group: {
+            "title": draw(NAMES),
+            "contacts": [other for other in draw(some) if other != group],
+            "room": draw(st.booleans()),
+        }
+        for group in groups
+    }
+    settings_["people"] = []
+    for person in draw(st.lists(IDS, max_size=8, unique=True)):
+        entry: dict[str, Any] = {"id": person, "name": draw(NAMES), "groups": [*draw(some)]}
+        dates = sorted(draw(st.lists(DAYS, max_size=2)))
+        as_text = draw(st.booleans())
+        for key, day in zip(("from", "until"), dates, strict=False):
+            entry[key] = day.isoformat() if as_text else day
+        settings_["people"].append(entry)
+    for optional in ("calls", "retention", "files", "sign_in", "certificates"):
+        if draw(st.booleans()):
+            del settings_[optional]
+    return content
+
+
+@st.composite
+def mutated(draw: st.DrawFn, text: str) -> str:
+    """Draw a text with pieces removed, repeated, swapped, and YAML's special signs strewn in."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.integers(0, 40)))
+        signs = st.text("{}[]:,&*!|>-?#%@`'\"\n\t\0\x1b <~0123456789é\u2028\ufeff", max_size=6)
+        values = st.sampled_from(
+            ["null", "~", "{}", "[]", "true", "1e9999", "2026-13-01", "!!int x", "<<", "0o7", ".nan"]
+        )
+        piece = draw(st.one_of(signs, values, st.just(text[start:end] * 2), st.just("")))
+        text = text[:start] + piece + text[end:]
+    return text
+
+
+def test_a_site_is_read_as_it_is_written(tmp_path: Path) -> None:
+    site = base_site(tmp_path)
+    assert (site.name, site.domain, site.rooms_domain) == ("oslo", "im.fjord.example", "rooms.im.fjord.example")
+    assert [person.id for person in site.people] == ["alice", "bob", "carl"]
+    assert site.people[2].starts == datetime.date(2026, 1, 1)
+    assert [(host.name, host.group, host.managed) for host in site.hosts] == [
+        ("im-int", "im_internal", True),
+        ("gw", "gateway", True),
+        ("desk", "desktops", True),
+        ("world", "outside", False),
+    ]
+    assert site.host("desk").probe
+    assert not site.host("gw").probe
+    assert site.host("im-int").addresses == {"servers": ("10.20.1.11", "fd12:20:0:2::11")}
+    with pytest.raises(KeyError):
+        site.host("nix")
+
+
+def test_everything_from_calls_on_has_a_default(tmp_path: Path) -> None:
+    short = BASE_SITE[: BASE_SITE.index("  calls:")]
+    assert load(make_site(tmp_path, short)).settings == base_site(tmp_path / "whole").settings
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        ("2025-12-31", "not started, begins 2026-01-01"),
+        ("2026-01-01", ""),
+        ("2027-06-30", ""),
+        ("2027-07-01", "expired, ended 2027-06-30"),
+    ],
+)
+def test_dates_are_inclusive(tmp_path: Path, day: str, reason: str) -> None:
+    assert base_site(tmp_path).people[2].why_disabled(datetime.date.fromisoformat(day)) == reason
+
+
+@pytest.mark.parametrize("good", ["a.b", "im.example.com", "xn--bcher-kva.example", "1.2.3.x4", "x" * 63 + ".example"])
+def test_good_domains(good: str) -> None:
+    assert check_domain(good) == good
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", ".", "a..b", ".a.b", "a.b.", "-a.b", "a-.b", "a b.c", "a.1", "::1", "[::1]", "ab--c.de", "xn--.a", "xn--a.a",
+     "xn--a-.b", "xn---tda.example", "xn--BCHER-KVA.example", "a." * 130 + "b", "a.b\n"],
+)  # fmt: skip
+def test_bad_domains(bad: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        check_domain(bad)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=valid_settings())
+def test_any_valid_site_has_no_fault_and_survives_json(tmp_path: Path, content: dict[str, Any]) -> None:
+    text = yaml.safe_dump(content, allow_unicode=True)
+    site = load(make_site(tmp_path, text), with_vault=False)
+    assert SiteFile.model_validate_json(site.settings.model_dump_json()) == site.settings
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(site=mutated(BASE_SITE), hosts=mutated(BASE_HOSTS))
+def test_mutations_give_faults_and_never_a_traceback(tmp_path: Path, site: str, hosts: str) -> None:
+    folder = make_site(tmp_path)
+    (folder / SITE_FILE).write_bytes(site.encode())
+    (folder / HOST_LIST).write_bytes(hosts.encode())
+    named = "nothing"
+    try:
+        load(folder, with_vault=False)
+    except SiteFaults as faults:
+        named = str(faults)
+    assert named
+    assert "\x1b" not in named
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=valid_settings())
+def test_values_mean_the_same_as_to_ansible(tmp_path: Path, content: dict[str, Any]) -> None:
+    """Ansible reads the same file by PyYAML's rules."""
+
+    def lists(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: lists(inner) for key, inner in value.items()}
+        return [lists(inner) for inner in value] if isinstance(value, tuple) else value
+
+    file = tmp_path / "x.yml"
+    file.write_text(yaml.safe_dump(content, allow_unicode=True, default_flow_style=None), encoding="utf-8")
+    assert lists(read(file).value) == yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def test_lines_are_those_of_the_names(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("a:\n  b:\n\n    - c\n    - d: 1\n", encoding="utf-8")
+    source = read(file)
+    assert (source.line(("a", "b")), source.line(("a", "b", 1, "d")), source.line(("a", "nix"))) == (2, 5, 1)
+
+
+def test_paths_values_and_names_are_shown_plainly() -> None:
+    assert show_location(("sallyport", "people", 3, "groups", 0)) == "sallyport.people[3].groups[0]"
+    assert show_location(("networks", "a b\n")) == 'networks["a b\\n"]'
+    assert show_value("x\x1b[31m") == '"x\\u001b[31m"'
+    assert show_value("a\u202eb") == '"a\\u202eb"'
+    assert len(show_value("x" * 1000)) == 60
+    assert nearest("stafff", ["board", "staff"]) == "staff"
+    assert nearest("zzz", ["board", "staff"]) is None
+
+
+def test_every_name_that_begins_the_example_s_placeholders_is_named() -> None:
+    """A new site from the example has no fault but what is still to be filled in, and its missing vault."""
+    with pytest.raises(SiteFaults) as raised:
+        load(ROOT / "inventories" / "example", with_vault=False)
+    marked = sum(
+        line.count('"CHANGE-ME')
+        for file in (SITE_FILE, HOST_LIST)
+        for line in (ROOT / "inventories" / "example" / file).read_text(encoding="utf-8").splitlines()
+    )
+    assert all("still to be filled in" in fault.message for fault in raised.value.faults)
+    assert len(raised.value.faults) == marked > 5
+
+
+def test_the_demo_has_no_fault() -> None:
+    assert load(ROOT / "inventories" / "demo", with_vault=False).name == "demo"
+
+
+def test_five_hundred_people_are_read_in_a_second(tmp_path: Path) -> None:
+    people = "".join(f"    - {{id: p{n}, name: Person {n}, groups: [staff]}}\n" for n in range(500))
+    folder = make_site(tmp_path, BASE_SITE.replace("  calls: refuse", people + "  calls: refuse"))
+    started = time.monotonic()
+    assert len(load(folder).people) == 503
+    assert time.monotonic() - started < 1
+
+
+def test_check_prints_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = BASE_SITE.replace("id: alice,", "id: alice, until: 2020-01-01,").replace("[staff, board]", "[]")
+    assert check.main([str(make_site(tmp_path, text))]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("oslo: no fault in ")
+    assert "alice: expired, ended 2020-01-01" in out
+    assert "bob" in out.partition("alone")[2]
+    assert "desktops to im_internal: https, xmpp, xmpps" in out
+
+
+def test_check_prints_all_faults_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = BASE_SITE.replace("id: bob", "id: alice").replace("format: 1", "format: 2")
+    assert check.main([str(make_site(tmp_path, text))]) == 1
+    out = capsys.readouterr().out
+    assert "oslo: 2 faults; no host was touched" in out
+    assert "\n1. sallyport.format" in out
+    assert "\n2. sallyport.people[1].id" in out
+
+
+def test_check_is_quick(tmp_path: Path) -> None:
+    """As `make check` runs it: interpreter, imports and all."""
+    command = [sys.executable, "-m", "ansible_collections.sallyport.im.plugins.plugin_utils.check"]
+    started = time.monotonic()
+    subprocess.run(
+        [*command, str(make_site(tmp_path))],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "collections")},
+        stdout=subprocess.DEVNULL,
+    )
+    assert time.monotonic() - started < 1.5
