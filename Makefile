@@ -58,7 +58,7 @@ demo: setup demo-secrets ## from a fresh machine to a running, proven site in co
 demo-secrets: .venv/ready
 	@python -m $(utils).new_site --demo
 
-test: setup lint unit molecule ## from a fresh machine to lint, unit and policy tests and the whole site passed; what CI runs
+test: setup lint unit decision-point molecule ## from a fresh machine to lint, unit and policy tests and the whole site passed; what CI runs
 
 molecule: setup demo-secrets
 	@echo "== molecule =="
@@ -67,6 +67,10 @@ molecule: setup demo-secrets
 	$(molecule) test --destroy=never --no-command-borders 2>&1 | tee .cache/molecule.log
 	@# Molecule's summary has the last word; repeat what pytest said
 	@sed 's/\x1b\[[0-9;]*m//g' .cache/molecule.log | grep -E '^=+ .* in [0-9.]+s.* =+$$' | tail -n 1
+
+decision-point: setup
+	@echo "== decision point, on a Prosody of its own =="
+	pytest tests/decision_point
 
 lint: .venv/ready ## the linters and type checks
 	@echo "== lint =="

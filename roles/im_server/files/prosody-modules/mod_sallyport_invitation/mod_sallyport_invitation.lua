@@ -14,7 +14,6 @@
 local dt = require "prosody.util.datetime";
 local formdecode = require "prosody.net.http".formdecode;
 local hashes = require "prosody.util.hashes";
-local jid_split = require "prosody.util.jid".split;
 local saslprep = require "prosody.util.encodings".stringprep.saslprep;
 local st = require "prosody.util.stanza";
 local usermanager = require "prosody.core.usermanager";
@@ -31,7 +30,8 @@ local max_password_bytes = 1024; -- hashing must not become a lever: nobody type
 
 local style = "body{font:1.05rem/1.5 system-ui,sans-serif;max-width:30rem;margin:8vh auto;padding:0 1rem;color:#1c2430;background:#f6f7f9}"
 	.. "main{background:#fff;border:1px solid #d6dae1;border-radius:.6rem;padding:1.5rem}h1{font-size:1.3rem;margin-top:0}"
-	.. "label{display:block;margin:1rem 0 .3rem}input{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;border:1px solid #6b7687;border-radius:.3rem}"
+	.. "label{display:block;margin:1rem 0 .3rem}input{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;"
+	.. "border:1px solid #6b7687;border-radius:.3rem}"
 	.. "button{font:inherit;margin-top:1.2rem;padding:.6rem 1.4rem;border:0;border-radius:.3rem;background:#14548c;color:#fff}"
 	.. ".fault{border-left:4px solid #b3261e;padding:.4rem .8rem;background:#fdecea}code{overflow-wrap:anywhere}"
 
@@ -44,7 +44,8 @@ local shell = [[<!DOCTYPE html>
 </main></body></html>
 ]];
 
-local form = [[<p>Your address is <code>{jid}</code>. Choose the password that goes with it. Nobody else will know it, the administrator included.</p>
+local form = [[<p>Your address is <code>{jid}</code>. Choose the password that goes with it.
+Nobody else will know it, the administrator included.</p>
 <form method="post" action="?">
 <input type="hidden" name="token" value="{token}">
 <input type="hidden" name="username" value="{jid}" autocomplete="username">
@@ -136,18 +137,6 @@ local function accept(event)
 	module:log("info", "%s accepted an invitation from %s", username, event.request.ip);
 	return page(event, 200, "Your password is set", done, { jid = username .. "@" .. module.host });
 end
-
--- A person may change her password over XMPP (XEP-0077, where mod_user_account_management is loaded), but not delete
--- her account: the archive has a retention, and accounts follow the site file.
-local function refuse_removal(event)
-	local query = event.stanza.tags[1];
-	if event.stanza.attr.type == "set" and query and query:get_child("remove") then
-		event.origin.send(st.error_reply(event.stanza, "cancel", "not-allowed", "Accounts are closed by the administrator."));
-		return true;
-	end
-end
-module:hook("iq/self/jabber:iq:register:query", refuse_removal, 100);
-module:hook("iq/host/jabber:iq:register:query", refuse_removal, 100);
 
 module:provides("http", {
 	default_path = "/invitation";

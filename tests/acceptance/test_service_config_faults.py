@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A configuration run killed before each of its steps, on a real Prosody: the next run ends what it began.
+
+Runs with testinfra on a host that has Prosody running and root access: pytest --hosts=docker://NAME.
+SALLYPORT_XMPP_ADDRESS is the address on which that Prosody listens (127.0.0.1 when not given).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("service_fault_driver.py")
+FOLDER = "/run/sallyport-fault-kit"
+
+
+def packed() -> str:
+    """Return the host side of the kit and the driver, as a compressed archive in text."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path in sorted((CHECKOUT / "plugins/module_utils").glob("*.py")):
+            archive.add(path, f"ansible_collections/sallyport/im/plugins/module_utils/{path.name}")
+        archive.add(DRIVER, DRIVER.name)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@pytest.fixture(name="seen", scope="module")
+def what_was_seen(host: Any) -> list[dict[str, Any]]:
+    address = os.environ.get("SALLYPORT_XMPP_ADDRESS", "127.0.0.1")
+    host.check_output("rm -rf %s && mkdir -m 700 %s", FOLDER, FOLDER)
+    try:
+        host.check_output("printf %%s %s | base64 -d | tar -xz -C " + FOLDER, packed())
+        said = host.check_output(f"python3 -B {FOLDER}/{DRIVER.name} {FOLDER} 5222 %s", address)
+    finally:
+        host.check_output("rm -rf %s", FOLDER)
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def test_every_step_was_tried(seen: list[dict[str, Any]]) -> None:
+    steps = [entry["killed_before"].split()[0] for entry in seen if "killed_before" in entry]
+    assert len(steps) >= 10
+    assert {"validate", "journal", "swap", "daemon-reload", "restart", "health", "record", "close"} <= set(steps)
+
+
+def test_the_next_run_converges_and_forgets_no_reload(seen: list[dict[str, Any]]) -> None:
+    for entry in seen:
+        if "killed_before" in entry:
+            assert entry["converged"], entry
+            assert entry["loaded"], entry
+            assert entry["check_said_the_same"], entry
+
+
+def test_prosody_is_never_down_longer_than_one_restart(seen: list[dict[str, Any]]) -> None:
+    for entry in seen:
+        if "killed_before" in entry:
+            # two restarts happen when the first one was not confirmed; each is a gap of its own
+            assert entry["restarts"] <= 2, entry
+            assert len(entry["gaps"]) <= entry["restarts"], entry
+            assert max(entry["gaps"], default=0.0) < 3.0, entry
+
+
+def test_what_does_not_start_is_put_back(seen: list[dict[str, Any]]) -> None:
+    assert seen[-1].get("put_back") is True, seen[-1]

@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+local verdicts = helper.load("sallyport", "verdict");
+local policy, today = helper.policy(), helper.today;
+
+local function facts(over)
+	local f = { stanza = "message"; source = "person"; from = "alice"; target = "person"; to = "bob" };
+	for k, v in pairs(over or {}) do f[k] = v; end
+	return f;
+end
+
+local function rule(over, with)
+	local verdict = verdicts.outbound(with or policy, today, facts(over));
+	return verdict.verdict .. " " .. verdict.rule;
+end
+
+describe("the verdict on the way out", function()
+	local cases = {
+		{ "allowed contact", {} };
+		{ "refused stranger", { to = "carl" } };
+		{ "refused stranger", { to = "nobody" } };
+		{ "refused stranger", { to = "dora" } };
+		{ "refused sender", { from = "dora" } };
+		{ "refused sender", { from = "ghost"; target = "server" } };
+		{ "refused sender", { from = "ghost"; target = "room"; to = "staff" } };
+		{ "allowed self", { target = "self"; to = "alice" } };
+		{ "allowed server", { target = "server" } };
+		{ "allowed files", { target = "files"; stanza = "iq" } };
+		{ "refused foreign-domain", { target = "foreign" } };
+		{ "allowed rooms", { target = "rooms"; stanza = "iq" } };
+		{ "refused room-closed", { target = "rooms"; stanza = "presence" } };
+		{ "allowed room", { target = "room"; to = "staff" } };
+		{ "refused room-closed", { target = "room"; to = "board" } };
+		{ "refused room-closed", { target = "room"; to = "none" } };
+		{ "refused room-locked", { target = "room"; to = "staff"; stanza = "iq"; room_change = true } };
+		{ "refused room-closed", { target = "room"; to = "board"; stanza = "iq"; room_change = true } };
+		{ "allowed room", { target = "occupant"; to = "hall"; occupant = "bob" } };
+		{ "allowed room", { target = "occupant"; to = "hall" } };
+		{ "allowed room", { target = "occupant"; to = "hall"; occupant = "alice" } };
+		{ "refused room-private", { target = "occupant"; to = "hall"; occupant = "carl" } };
+		{ "allowed room", { target = "occupant"; to = "hall"; occupant = "carl"; stanza = "presence" } };
+		{ "refused roster-locked", { target = "self"; to = "alice"; stanza = "iq"; roster_change = true } };
+		{ "refused roster-locked", { stanza = "presence"; subscription = true } };
+		{ "refused stranger", { stanza = "presence"; subscription = true; to = "carl" } };
+		{ "refused account-locked", { target = "self"; stanza = "iq"; account_removal = true } };
+		{ "refused archive-locked", { target = "self"; stanza = "iq"; archive_change = true } };
+		{ "refused calls", { call = true } };
+		{ "refused calls", { call = true; target = "self"; to = "alice" } };
+		{ "refused stranger", { call = true; to = "carl" } };
+		{ "allowed contact", { call = true; answer = true } };
+		{ "refused stranger", { answer = true; to = "carl" } };
+		{ "allowed contact", { invites = { { person = "bob"; room = "staff" } } } };
+		{ "refused invitation", { invites = { { person = "bob"; room = "board" } } } };
+		{ "refused invitation", { invites = { { person = "carl"; room = "hall" } } } };
+		{ "refused invitation", { invites = { { person = "bob"; room = "staff" }, { person = "carl"; room = "hall" } } } };
+		{ "refused invitation", { invites = { {} } } };
+		{ "allowed server", { source = "server"; from = false } };
+		{ "refused foreign-domain", { source = "server"; from = false; target = "foreign" } };
+	};
+	for number, case in ipairs(cases) do
+		it(("is %s (%d)"):format(case[1], number), function() assert.equal(case[1], rule(case[2])); end);
+	end
+
+	it("permits calls when the site does", function()
+		local permits = helper.policy(function(d) d.calls = "permit"; end);
+		assert.equal("allowed contact", rule({ call = true }, permits));
+	end);
+
+	it("refuses everything but oneself without a policy", function()
+		for _, target in ipairs({ "person", "server", "rooms", "room", "occupant", "files", "foreign" }) do
+			assert.equal("refused no-policy", (function()
+				local v = verdicts.outbound(nil, today, facts({ target = target }));
+				return v.verdict .. " " .. v.rule;
+			end)());
+		end
+		assert.equal("allowed", verdicts.outbound(nil, today, facts({ target = "self" })).verdict);
+		assert.equal("refused", verdicts.outbound(nil, today, facts({ target = "self"; roster_change = true })).verdict);
+	end);
+
+	it("does not tell a stranger from nobody, nor a closed room from none", function()
+		for _, stanza in ipairs({ "message", "presence", "iq" }) do
+			assert.same(verdicts.outbound(policy, today, facts({ stanza = stanza; to = "carl" })),
+				verdicts.outbound(policy, today, facts({ stanza = stanza; to = "nobody" })));
+			assert.same(verdicts.outbound(policy, today, facts({ stanza = stanza; target = "room"; to = "board" })),
+				verdicts.outbound(policy, today, facts({ stanza = stanza; target = "room"; to = "none" })));
+		end
+	end);
+end);
+
+describe("the verdict on what arrives unjudged", function()
+	local function inbound(over, with)
+		local v = verdicts.inbound(with, today, facts(over));
+		return v.verdict .. " " .. v.rule;
+	end
+
+	it("ends what comes from elsewhere", function()
+		assert.equal("refused foreign-domain", inbound({ source = "foreign" }, policy));
+		assert.equal("refused no-policy", inbound({ source = "foreign" }));
+	end);
+
+	it("holds what the server sends in a person's name to the policy", function()
+		assert.equal("allowed contact", inbound({}, policy));
+		assert.equal("refused stranger", inbound({ to = "carl" }, policy));
+		assert.equal("refused no-policy", inbound({}));
+	end);
+
+	it("lets rooms and the server speak", function()
+		assert.equal("allowed server", inbound({ source = "service" }, policy));
+		assert.equal("allowed server", inbound({ source = "server" }, policy));
+	end);
+end);

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the controls on a site, from Molecule or by hand, and writes the report."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import os
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+import yaml
+from ansible_collections.sallyport.im.plugins.plugin_utils.report import Result, write
+from probe.remote import Probe
+from system import mutation
+from system.attempts import accept, invite, sign_in
+from system.controls import Amber, Control, NotApplicable, NotTried, Seen, load_all
+from system.site_facts import HostFacts, SiteFacts, read_site
+from system.talk import Client, Events
+
+ROOT = Path(__file__).resolve().parents[2]
+FACTS = pytest.StashKey[SiteFacts]()
+RESULTS = pytest.StashKey[dict[str, Result]]()
+STATUS = pytest.StashKey[tuple[str, str]]()
+SEEN = pytest.StashKey[Seen]()
+PAGES = pytest.StashKey[tuple[Path, Path]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the controls."""
+    group = parser.getgroup("sallyport", "controls of a Sallyport site")
+    group.addoption("--site", default="", help="folder of the site's inventory (default: inventories/demo)")
+    group.addoption("--report", default="", help="folder for report.html and report.json (default: reports/SITE)")
+    group.addoption(
+        "--mutate",
+        nargs="?",
+        const="R",
+        default="",
+        metavar="ID",
+        help="break the site by hand, control by control, and see each turn red (demo only); ID: R5, or R5-plain",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the site."""
+    folder = config.getoption("--site") or os.environ.get("SALLYPORT_SITE") or "inventories/demo"
+    path = Path(folder)
+    path = path if path.is_absolute() else ROOT / path
+    try:
+        config.stash[FACTS] = read_site(path)
+    except (LookupError, OSError) as error:
+        raise pytest.UsageError(f"--site {folder}: {error}") from error
+    config.stash[RESULTS] = {}
+    if config.getoption("--mutate") and not config.stash[FACTS].demo:
+        raise pytest.UsageError(f"--mutate breaks the site on purpose; {folder} is not the demo")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep a second run away from this site: the two would restart, lock and break the server under each other."""
+    if session.config.option.collectonly:
+        return
+    folder = session.config.stash[FACTS].folder
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        pytest.exit(f"{folder}: other controls are running on this site; start these when they are done", returncode=4)
+    session.config.add_cleanup(lambda: os.close(held))
+
+
+def _control(item: pytest.Item) -> Control | None:
+    return getattr(getattr(item, "function", None), "control", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a mutation run, keep the controls that were asked for and that no earlier run has finished."""
+    wanted = config.getoption("--mutate")
+    if wanted:
+        done = mutation.finished(_folder(config))
+        kept = [item for item in items if (entry := _control(item)) and mutation.chosen(entry.id, wanted, done)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what would disturb people."""
+    entry = _control(item)
+    if entry and not entry.safe and not item.config.stash[FACTS].demo:
+        reason = "Tried on a demo site only, since it would disturb the people who work here."
+        item.stash[STATUS] = ("not_tried", reason)
+        pytest.skip(f"not tried: {reason}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a control; in a mutation run, three times."""
+    entry = _control(pyfuncitem)
+    if entry is None:
+        return None
+    facts = pyfuncitem.config.stash[FACTS]
+    arguments = {name: pyfuncitem.funcargs[name] for name in mutation.parameters(entry)}
+
+    def attempt() -> None:
+        if SEEN in pyfuncitem.stash:
+            pyfuncitem.stash[SEEN].clear()
+        entry.function(**arguments)
+
+    try:
+        if pyfuncitem.config.getoption("--mutate"):
+            host = facts.in_group(entry.on)[0]
+            mutation.run(entry, attempt, connect(host), facts, _folder(pyfuncitem.config))
+        else:
+            attempt()
+    except (NotTried, NotApplicable, Amber) as outcome:
+        status = {NotTried: "not_tried", NotApplicable: "not_applicable", Amber: "amber"}[type(outcome)]
+        pyfuncitem.stash[STATUS] = (status, str(outcome))
+        if status == "not_tried" and facts.demo:
+            pytest.fail(f"not tried, although the demo has everything for it: {outcome}", pytrace=False)
+        pytest.skip(f"{status.replace('_', ' ')}: {outcome}")
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the outcome of a control for the report."""
+    report = yield
+    entry = _control(item)
+    if entry and (call.when == "call" or (call.when == "setup" and call.excinfo)):
+        status, words = item.stash.get(STATUS, ("pass", ""))
+        if call.excinfo and STATUS not in item.stash:
+            # what could not even begin was not tried; what began and broke did not go as designed
+            status = "not_tried" if call.when == "setup" else "fail"
+            words = _words(call.excinfo.value)
+        lines = [*(item.stash[SEEN].lines if SEEN in item.stash else []), *([words] if words else [])]
+        item.config.stash[RESULTS][entry.id] = _result(item.config.stash[FACTS], entry, status, " ".join(lines))
+    return report
+
+
+def _words(error: BaseException) -> str:
+    first = str(error).split("\nassert ")[0].strip() or type(error).__name__
+    return first if isinstance(error, AssertionError) else f"{type(error).__name__}: {first}"
+
+
+def _result(facts: SiteFacts, entry: Control, status: str, seen: str) -> Result:
+    def names(group: str) -> str:
+        return ", ".join(host.name for host in facts.in_group(group)) or group.replace("_", " ")
+
+    return Result(
+        id=entry.id,
+        practice=entry.practice,
+        status=status,
+        says=entry.says,
+        seen=seen,
+        tried_from=names(entry.tried_from),
+        on=names(entry.on),
+        time=datetime.datetime.now(datetime.UTC),
+    )
+
+
+def _folder(config: pytest.Config) -> Path:
+    given = config.getoption("--report")
+    return Path(given) if given else ROOT / "reports" / config.stash[FACTS].name
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report; controls that this run left out are in it as not tried."""
+    config = session.config
+    if config.option.collectonly or config.getoption("--mutate") or not config.stash[RESULTS]:
+        return
+    facts, results = config.stash[FACTS], config.stash[RESULTS]
+    whole = [
+        results.get(entry.id) or _result(facts, entry, "not_tried", "This run left it out.")
+        for entry in load_all().values()
+    ]
+    kit = str(yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"])
+    config.stash[PAGES] = write(_folder(config), kit=kit, site=facts.name, results=whole)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say where the report is."""
+    if PAGES in config.stash:
+        for page in config.stash[PAGES]:
+            terminalreporter.write_line(f"report: {page}")
+
+
+# ---- fixtures -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def facts(request: pytest.FixtureRequest) -> SiteFacts:
+    """The site as its files say it is."""
+    return request.config.stash[FACTS]
+
+
+@pytest.fixture
+def seen(request: pytest.FixtureRequest) -> Seen:
+    """Where a control says what the machine answered."""
+    collected = Seen()
+    request.node.stash[SEEN] = collected
+    return collected
+
+
+def connect(host: HostFacts) -> Any:
+    """Return a testinfra host that is reached as Ansible reaches it."""
+    if host.variables.get("ansible_connection", "").endswith("docker"):
+        return testinfra.get_host(f"docker://{host.admin}")
+    user = f"{host.variables['ansible_user']}@" if host.variables.get("ansible_user") else ""
+    port = f":{host.variables['ansible_port']}" if host.variables.get("ansible_port") else ""
+    root = user in ("", "root@")
+    # testinfra splits its extra arguments itself, so paths with blanks keep their quotes
+    options = " ".join(f'"{word}"' if " " in word else word for word in host.ssh_options())
+    return testinfra.get_host(f"ssh://{user}{host.admin}{port}", sudo=not root, ssh_extra_args=options)
+
+
+@pytest.fixture(scope="session")
+def server(facts: SiteFacts) -> Any:
+    """The internal server, with the administrator's eyes."""
+    return connect(facts.server())
+
+
+@pytest.fixture(scope="session")
+def events(server: Any) -> Events:
+    """The event file of the internal server."""
+    return Events(server)
+
+
+def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
+    hosts = facts.in_group(group)
+    chosen = next((host for host in hosts if host.variables.get("sallyport_probe")), hosts[0] if hosts else None)
+    if chosen is None:
+        raise NotTried(f"the host list has no host in {group}")
+    probe = Probe(chosen.command(), chosen.name)
+    yield probe
+    probe.close()
+
+
+@pytest.fixture(scope="session")
+def desk(facts: SiteFacts) -> Iterator[Probe]:
+    """The probe on a desktop."""
+    yield from _probe(facts, "desktops")
+
+
+@pytest.fixture(scope="session")
+def world(facts: SiteFacts) -> Iterator[Probe]:
+    """The probe outside the site."""
+    yield from _probe(facts, "outside")
+
+
+@pytest.fixture(scope="session")
+def secrets_of_site(facts: SiteFacts) -> dict[str, Any]:
+    """The site's vault; opened once, shown nowhere."""
+    from ansible_collections.sallyport.im.plugins.plugin_utils.vault import read_vault  # noqa: PLC0415
+
+    return dict(read_vault(facts.folder))
+
+
+@pytest.fixture(scope="session")
+def password(facts: SiteFacts, secrets_of_site: dict[str, Any]) -> Callable[[str], str]:
+    """The password of an account that the kit knows: probes, and in the demo some people."""
+
+    def find(account: str) -> str:
+        if account.startswith("probe-"):
+            return str(secrets_of_site[f"{account.replace('-', '_')}_password"])
+        try:
+            return str(secrets_of_site["demo_passwords"][account])
+        except KeyError as error:
+            raise NotTried(f"nobody but {account} knows her password, as it should be") from error
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def client(facts: SiteFacts, desk: Probe, password: Callable[[str], str]) -> Callable[[str], Client]:
+    """Signed-in clients on the desktop, by account; probe-b uses direct TLS, the others STARTTLS."""
+    known: dict[str, Client] = {}
+
+    def get(account: str) -> Client:
+        if account not in known:
+            known[account] = Client(desk, facts, account, password(account), direct=account == "probe-b")
+        return known[account].online()
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def demo_people(
+    facts: SiteFacts, desk: Probe, server: Any, password: Callable[[str], str], secrets_of_site: dict[str, Any]
+) -> list[str]:
+    """People of the demo whose password is known, signed up by an invitation each; nobody on a real site."""
+    if not facts.demo:
+        return []
+    people = [person for person in secrets_of_site.get("demo_passwords", {}) if person in facts.people_today()]
+    for person in people:
+        if sign_in(desk, facts, person, password(person))["result"] != "signed in":
+            accept(desk, facts, invite(server, facts, person), password(person))
+    return people

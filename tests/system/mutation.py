@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mutation run: for each control, break the site by hand, see the control fail, mend it, see it pass.
+
+A control that stays green on a broken site proves nothing. What is done is noted in mutations.json beside the report,
+so that a run which was stopped goes on where it was; a file that was left broken is restored first.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from probe.stream import tcp_connect
+from system.controls import Breakage, Control
+from system.site_facts import SiteFacts
+
+KEPT = "/var/lib/sallyport-mutation"
+
+
+def parameters(entry: Control) -> list[str]:
+    """Return the names of the fixtures that a control takes."""
+    return list(inspect.signature(entry.function).parameters)
+
+
+def finished(folder: Path) -> set[str]:
+    """Return the ids that an earlier run finished."""
+    try:
+        return set(json.loads((folder / "mutations.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return set()
+
+
+def chosen(control_id: str, wanted: str, done: set[str]) -> bool:
+    """Tell whether a control is part of this run.
+
+    Args:
+        control_id: Its id.
+        wanted: ``R`` for all that is left to do; a practice or an id to do it, again if need be.
+        done: Ids that are finished.
+    """
+    if wanted == "R":
+        return control_id not in done
+    return control_id == wanted or control_id.startswith(f"{wanted}-")
+
+
+def run(entry: Control, attempt: Callable[[], None], host: Any, facts: SiteFacts, folder: Path) -> None:
+    """Break, see red, mend, see green.
+
+    Args:
+        entry: The control.
+        attempt: Runs it once.
+        host: testinfra host that is broken.
+        facts: The site.
+        folder: Where to note that it is done.
+
+    Raises:
+        AssertionError: When the control does not see the breakage, or does not recover.
+    """
+    mend_leftover(host, facts)
+    red = ""
+    try:
+        break_it(entry.breakage, host, facts)
+        try:
+            attempt()
+        except (AssertionError, pytest.fail.Exception) as failure:
+            red = str(failure) or "failed without words"
+    finally:
+        mend(entry.breakage, host, facts)
+    assert red, f"{entry.id} passed although the site was broken by {entry.breakage}"
+    attempt()
+    folder.mkdir(parents=True, exist_ok=True)
+    done = sorted(finished(folder) | {entry.id})
+    (folder / "mutations.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+
+
+def _sh(host: Any, command: str) -> str:
+    result = host.run(command.replace("%", "%%"))
+    assert result.rc == 0, f"{command[:200]}: {result.stderr or result.stdout}"
+    return str(result.stdout)
+
+
+def break_it(breakage: Breakage, host: Any, facts: SiteFacts) -> None:
+    """Apply a breakage; the untouched file and the way back are kept on the host first."""
+    back = f"{breakage.undo}\n{breakage.command if breakage.file else ''}".strip()
+    if breakage.file:
+        path, kept = shlex.quote(breakage.file), f"{KEPT}{breakage.file}"
+        text = base64.b64decode(_sh(host, f"base64 -w0 {path}")).decode()
+        broken = base64.b64encode(breakage.apply_to(text).encode()).decode()
+        back = f"cp -a {shlex.quote(kept)} {path}\n{back}"
+        _sh(host, f"install -d -m 0700 {shlex.quote(str(Path(kept).parent))} && cp -a {path} {shlex.quote(kept)}")
+    note = base64.b64encode(back.encode()).decode()
+    _sh(host, f"install -d -m 0700 {KEPT} && echo {note} | base64 -d > {KEPT}/back.sh")
+    if breakage.file:
+        # into the same file: owner and mode stay
+        _sh(host, f"echo {broken} | base64 -d > {path}")
+    _sh(host, breakage.command)
+    _wait(facts)
+
+
+def mend(_: Breakage, host: Any, facts: SiteFacts) -> None:
+    """Take a breakage back by the way that was kept on the host."""
+    _sh(host, f"test ! -e {KEPT}/back.sh || sh -e {KEPT}/back.sh")
+    _sh(host, f"rm -rf {KEPT}")
+    _wait(facts)
+
+
+def mend_leftover(host: Any, facts: SiteFacts) -> None:
+    """Restore what a run that was stopped left broken."""
+    if host.run(f"test -e {KEPT}/back.sh").rc == 0:
+        mend(Breakage(undo="left"), host, facts)
+
+
+def _wait(facts: SiteFacts) -> None:
+    """Wait until the server answers again; a breakage may also keep it from answering."""
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        if tcp_connect(facts.service(), 5222, 2)["result"] == "connected":
+            # modules of the domains are loaded right after the ports
+            time.sleep(1)
+            return
+        time.sleep(0.3)
