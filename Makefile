@@ -17,7 +17,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test acceptance check lint unit verify drift new-site bench docs clean setup engine image demo-secrets molecule requirements
+.PHONY: help demo test acceptance check lint unit verify drift new-site password bench docs clean setup engine image demo-secrets decision-point molecule requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ demo: setup demo-secrets ## from a fresh machine to a running, proven site in co
 	@echo "== site =="
 	ansible-playbook -i $(inventory) playbooks/site.yml
 	@$(MAKE) --no-print-directory verify SITE=demo
-	@setup/demo.sh
+	@python -m $(utils).welcome $(inventory) reports/demo
 
 demo-secrets: .venv/ready
 	@python -m $(utils).new_site --demo
@@ -87,6 +87,10 @@ unit: .venv/ready ## the quick tests, under a minute
 
 acceptance: setup ## the long rest, in parts of under ten minutes each; PART=<name> runs one
 	pytest -p no:cacheprovider tests/acceptance$(if $(PART),/$(PART))
+
+password: .venv/ready ## the password of one of the demo's people: PERSON=alice
+	@python -c "from pathlib import Path; from $(utils).vault import read_vault; \
+	  print(read_vault(Path('inventories/demo'))['demo_passwords']['$(PERSON)'])"
 
 bench: setup ## the measurements of docs/performance.md, as ratios in one run
 	python -m bench

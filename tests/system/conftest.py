@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.report import Result, write
 from probe.remote import Probe
 from system import mutation
 from system.attempts import accept, invite, sign_in
 from system.controls import Amber, Control, NotApplicable, NotTried, Seen, load_all
-from system.site_facts import HostFacts, SiteFacts, read_site
+from system.reach import connect
+from system.site_facts import SiteFacts, read_site
 from system.talk import Client, Events
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,18 +204,6 @@ def seen(request: pytest.FixtureRequest) -> Seen:
     collected = Seen()
     request.node.stash[SEEN] = collected
     return collected
-
-
-def connect(host: HostFacts) -> Any:
-    """Return a testinfra host that is reached as Ansible reaches it."""
-    if host.variables.get("ansible_connection", "").endswith("docker"):
-        return testinfra.get_host(f"docker://{host.admin}")
-    user = f"{host.variables['ansible_user']}@" if host.variables.get("ansible_user") else ""
-    port = f":{host.variables['ansible_port']}" if host.variables.get("ansible_port") else ""
-    root = user in ("", "root@")
-    # testinfra splits its extra arguments itself, so paths with blanks keep their quotes
-    options = " ".join(f'"{word}"' if " " in word else word for word in host.ssh_options())
-    return testinfra.get_host(f"ssh://{user}{host.admin}{port}", sudo=not root, ssh_extra_args=options)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Last words of `make demo`: who is there, how to log in, what was proven, where the report is.
+
+Run as `python -m ansible_collections.sallyport.im.plugins.plugin_utils.welcome inventories/demo reports/demo`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.report import PRACTICES
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
+
+WORDS = {
+    "pass": "proven",
+    "fail": "FAILED",
+    "amber": "open choice",
+    "not_applicable": "not applicable",
+    "not_tried": "not tried yet",
+}
+"""What the statuses of a report are called in the table."""
+
+
+def people(site: Site, today: datetime.date) -> list[str]:
+    """List the people of a site.
+
+    Args:
+        site: the site.
+        today: the day, in UTC.
+
+    Returns:
+        A line for each: address, name, groups, and why not when she may not sign in.
+    """
+    lines = []
+    for person in site.people:
+        why = person.why_disabled(today)
+        state = f"cannot sign in: {why}" if why else ", ".join(person.groups)
+        lines.append(f"{f'{person.id}@{site.domain}':<26} {person.name:<12} {state}")
+    return lines
+
+
+def proven(report: dict[str, Any]) -> list[str]:
+    """Sum up a report.
+
+    Args:
+        report: the content of report.json.
+
+    Returns:
+        A line for each practice that has controls, and one for those that have none yet.
+    """
+    lines, later = [], []
+    for practice, entry in report["practices"].items():
+        counts = Counter(control["status"] for control in entry["controls"])
+        if not entry["controls"]:
+            later.append(practice)
+            continue
+        found = ", ".join(f"{counts[status]} {word}" for status, word in WORDS.items() if counts[status])
+        lines.append(f"{practice:<4}{PRACTICES[practice].title:<45}{found}")
+    return [*lines, f"not in this version yet: {', '.join(later)}"] if later else lines
+
+
+def welcome(site: Site, report: dict[str, Any], page: Path, today: datetime.date) -> str:
+    """Write the last words.
+
+    Args:
+        site: the demo site.
+        report: the content of its report.json.
+        page: its report.html.
+        today: the day, in UTC.
+
+    Returns:
+        Text for a terminal.
+    """
+    ssh = f"ssh -F {site.folder}/.ssh/config"
+    invitations = sorted((site.folder / "invitations").glob("*.txt"))
+    blocks = [
+        ("People", people(site, today)),
+        (
+            "Log in",
+            [
+                "alice and bob have accepted their invitations; their passwords: make password PERSON=alice",
+                f"on the desktop, as alice:   {ssh} -t desk profanity -a alice@{site.domain}",
+                *(f"an invitation, to be opened in a browser: {file}" for file in invitations),
+                f"the machines:               {ssh} im-int     (also gw, desk, world)",
+            ],
+        ),
+        ("Proven", proven(report)),
+        ("Report", [str(page.resolve())]),
+        ("Remove", ["make clean"]),
+    ]
+    return "\n".join(f"\n{title}\n" + "\n".join(f"  {line}" for line in lines) for title, lines in blocks)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the folders of the site and of its report; those of the process when None.
+
+    Returns:
+        Exit code 0.
+    """
+    folder, reports = (Path(argument) for argument in (sys.argv[1:] if arguments is None else arguments))
+    report = json.loads((reports / "report.json").read_text(encoding="utf-8"))
+    today = datetime.datetime.now(datetime.UTC).date()
+    print(welcome(load(folder, with_vault=False), report, reports / "report.html", today))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

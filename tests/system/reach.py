@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a test reaches a host of a site: as Ansible reaches it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import testinfra
+from system.site_facts import HostFacts
+
+
+def connect(host: HostFacts) -> Any:
+    """Return a testinfra host that is reached as Ansible reaches it."""
+    if host.variables.get("ansible_connection", "").endswith("docker"):
+        return testinfra.get_host(f"docker://{host.admin}")
+    user = f"{host.variables['ansible_user']}@" if host.variables.get("ansible_user") else ""
+    port = f":{host.variables['ansible_port']}" if host.variables.get("ansible_port") else ""
+    root = user in ("", "root@")
+    # testinfra splits its extra arguments itself, so paths with blanks keep their quotes
+    options = " ".join(f'"{word}"' if " " in word else word for word in host.ssh_options())
+    return testinfra.get_host(f"ssh://{user}{host.admin}{port}", sudo=not root, ssh_extra_args=options)
