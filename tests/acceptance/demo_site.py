@@ -47,7 +47,8 @@ class Demo:
         Returns:
             Tasks that changed something, by host.
         """
-        done = self.play(*arguments, inventory=inventory)
+        done = self.play("--diff", *arguments, inventory=inventory)
+        print(done.stdout)  # pytest shows it when the test fails
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.M)}
 
