@@ -85,8 +85,15 @@ unit: .venv/ready ## the quick tests, under a minute
 	busted tests/lua
 	pytest
 
-acceptance: setup ## the long rest, in parts of under ten minutes each; PART=<name> runs one
-	pytest -p no:cacheprovider tests/acceptance$(if $(PART),/$(PART))
+# each under ten minutes; a mutation run that was stopped goes on where it was
+parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py mutations
+
+acceptance: setup ## the long rest on the demo, in parts of under ten minutes each; PART=<name> runs one
+	@for part in $(or $(PART),$(parts)); do \
+	  echo "== acceptance: $$part =="; \
+	  if [ $$part = mutations ]; then pytest tests/system --site=inventories/demo --mutate; \
+	  else pytest tests/acceptance/$$part; fi; \
+	done
 
 password: .venv/ready ## the password of one of the demo's people: PERSON=alice
 	@python -c "from pathlib import Path; from $(utils).vault import read_vault; \

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A configuration run killed before each of its steps, on a real Prosody: the next run ends what it began.
 
-Runs with testinfra on a host that has Prosody running and root access: pytest --hosts=docker://NAME.
-SALLYPORT_XMPP_ADDRESS is the address on which that Prosody listens (127.0.0.1 when not given).
+The transaction is that of the module, on the demo's internal server; its files are of its own.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.demo_site import Demo
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("service_fault_driver.py")
@@ -33,8 +32,8 @@ def packed() -> str:
 
 
 @pytest.fixture(name="seen", scope="module")
-def what_was_seen(host: Any) -> list[dict[str, Any]]:
-    address = os.environ.get("SALLYPORT_XMPP_ADDRESS", "127.0.0.1")
+def what_was_seen(demo: Demo) -> list[dict[str, Any]]:
+    host, address = demo.server, demo.facts.service()
     host.check_output("rm -rf %s && mkdir -m 700 %s", FOLDER, FOLDER)
     try:
         host.check_output("printf %%s %s | base64 -d | tar -xz -C " + FOLDER, packed())

@@ -12,7 +12,7 @@ import inspect
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,15 @@ def parameters(entry: Control) -> list[str]:
     return list(inspect.signature(entry.function).parameters)
 
 
-def finished(folder: Path) -> set[str]:
-    """Return the ids that an earlier run finished."""
+def finished(folder: Path) -> dict[str, str]:
+    """Return what an earlier run finished: by id, why the control turned red."""
     try:
-        return set(json.loads((folder / "mutations.json").read_text(encoding="utf-8")))
+        return dict(json.loads((folder / "mutations.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return set()
+        return {}
 
 
-def chosen(control_id: str, wanted: str, done: set[str]) -> bool:
+def chosen(control_id: str, wanted: str, done: Collection[str]) -> bool:
     """Tell whether a control is part of this run.
 
     Args:
@@ -74,10 +74,16 @@ def run(entry: Control, attempt: Callable[[], None], host: Any, facts: SiteFacts
     finally:
         mend(entry.breakage, host, facts)
     assert red, f"{entry.id} passed although the site was broken by {entry.breakage}"
-    attempt()
+    try:
+        attempt()
+    except AssertionError as failure:
+        # whatever came next would be red for this reason and not for its own
+        pytest.exit(
+            f"{entry.id}: the site is not well again after its breakage was taken back: {failure}", returncode=1
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    done = sorted(finished(folder) | {entry.id})
-    (folder / "mutations.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    done = {**finished(folder), entry.id: red.splitlines()[0]}
+    (folder / "mutations.json").write_text(json.dumps(done, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _sh(host: Any, command: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from probe.remote import Probe
-from system.attempts import CONFIG, arrives
-from system.controls import Breakage, Seen, control
+from system.attempts import CONFIG, VERDICT, arrives, one_refusal
+from system.controls import Amber, Breakage, Seen, control
 from system.site_facts import SiteFacts
-from system.talk import Client, fresh, why
+from system.talk import Client, Events, fresh, why
 
 UPLOAD = "urn:xmpp:http:upload:0"
 
@@ -91,3 +91,43 @@ def test_file_transfer(facts: SiteFacts, client: Callable[[str], Client], desk: 
     large = person.ask("get", f"<request xmlns='{UPLOAD}' filename='{name}.big' size='{limit + 1}'/>", to=facts.files)
     assert large.get("type") == "error", f"a file of {limit + 1} bytes was given a place"
     seen(f"One byte above the limit: {why(large)}.")
+
+
+@control(
+    id="R1-calls",
+    practice="R1",
+    says="Nobody can start a call or a transfer between two desktops that passes the server by.",
+    permitted="A message to the same colleague arrives.",
+    forbidden="Offering a colleague a call, and proposing one by message.",
+    breakage=Breakage(VERDICT, r'if facts\.call and policy\.calls ~= "permit" then', "if false then"),
+)
+def test_calls(facts: SiteFacts, client: Callable[[str], Client], events: Events, seen: Seen) -> None:
+    if facts.sallyport.get("calls", "refuse") == "permit":
+        raise Amber("The site permits calls; what is said or sent in one passes the server by and is not recorded.")
+    person, friend = client("probe-a"), client("probe-b")
+    text = fresh("colleague")
+    arrives(person, friend, f"<message to='{friend.bare}' type='chat' id='{text}'><body>{text}</body></message>", text)
+    device = f"{friend.bare}/probe"
+    for words, offer in (
+        (
+            "A call",
+            f"<iq type='set' to='{device}' id='%s'><jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' "
+            "sid='s1'><content creator='initiator' name='voice'/></jingle></iq>",
+        ),
+        (
+            "A call proposed by message",
+            f"<message to='{friend.bare}' id='%s'><propose xmlns='urn:xmpp:jingle-message:0' id='s2'>"
+            "<description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose></message>",
+        ),
+    ):
+        mark, since, number = events.mark(), friend.mark(), fresh("call")
+        start = person.send(offer % number)
+        answer = person.wait(start, 5, id=number, type="error")
+        assert answer is not None, f"{words} was not refused"
+        one_refusal(events, mark, number, "calls")
+        last = fresh("last")
+        arrives(
+            person, friend, f"<message to='{friend.bare}' type='chat' id='{last}'><body>{last}</body></message>", last
+        )
+        assert not friend.received(since, number), f"{words} arrived"
+        seen(f"{words}: {why(answer)}.")

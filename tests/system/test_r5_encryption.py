@@ -16,21 +16,20 @@ from system.site_facts import SiteFacts
 OLD: dict[str, Any] = {"min_version": "1.1", "max_version": "1.1", "ciphers": "DEFAULT@SECLEVEL=0"}
 SRV_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
 XMPP_ADDRESS = ObjectIdentifier("1.3.6.1.5.5.7.8.5")  # RFC 6120, 13.7.1.4
+# the pair in force is a link to one of the versions; the broken one is a version of its own
 OTHER_CERTIFICATE = Breakage(
     command=(
-        "cp -a /etc/sallyport/tls /var/lib/sallyport-mutation-tls"
+        "cd /etc/sallyport/tls && install -d versions/broken && cp -a current/. versions/broken"
         " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other.example"
-        " -addext subjectAltName=DNS:other.example"
-        " -keyout /var/lib/sallyport-mutation-tls/k -out /var/lib/sallyport-mutation-tls/c 2>/dev/null"
-        " && cat /var/lib/sallyport-mutation-tls/k > /etc/sallyport/tls/privkey.pem"
-        " && cat /var/lib/sallyport-mutation-tls/c > /etc/sallyport/tls/fullchain.pem"
+        " -addext subjectAltName=DNS:other.example -keyout /run/broken.key -out /run/broken.crt 2>/dev/null"
+        " && cat /run/broken.key >versions/broken/privkey.pem && cat /run/broken.crt >versions/broken/fullchain.pem"
+        " && cp -P current current.kept && ln -sfn versions/broken current"
         f" && {{ {RESTART}; }}"
     ),
     undo=(
         # also right after a breaking that was stopped half-way
-        "if test -d /var/lib/sallyport-mutation-tls; then"
-        " cp -a /var/lib/sallyport-mutation-tls/*.pem /etc/sallyport/tls/; rm -r /var/lib/sallyport-mutation-tls; fi;"
-        f" {RESTART}"
+        "cd /etc/sallyport/tls; if test -L current.kept; then mv -T current.kept current; fi;"
+        f" rm -rf versions/broken /run/broken.key /run/broken.crt; {RESTART}"
     ),
 )
 
