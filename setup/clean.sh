@@ -30,7 +30,7 @@ if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- 
   fi
 fi
 
-say "this folder: .venv, caches, reports, the demo's secrets"
-rm -rf .venv .cache .ansible .mypy_cache .ruff_cache .hypothesis reports build
+say "this folder: .venv, caches, the demo's report and secrets"
+rm -rf .venv .cache .ansible .mypy_cache .ruff_cache .hypothesis build reports/demo
 rm -rf inventories/demo/.ssh inventories/demo/invitations
 rm -f inventories/demo/vault.yml inventories/demo/.vault-password inventories/demo/ca.crt

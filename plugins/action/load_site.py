@@ -14,9 +14,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import SITE_FILE, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import passwords_of
 
 
@@ -58,7 +59,8 @@ class ActionModule(ActionBase):
             The fact `sallyport_host`; never changed.
 
         Raises:
-            AnsibleActionFail: the site has faults, all of which the message names; or the host is not in its list.
+            AnsibleActionFail: the site has faults, all of which the message names; -e stands before it; the host is
+                not in its list.
         """
         super().run(tmp, task_vars)
         self.validate_argument_spec({})
@@ -68,6 +70,12 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(
                 f"{name} comes from no folder of a site. Give one with -i, as -i inventories/oslo, "
                 "which holds the host list as hosts.yml"
+            )
+        taken = sorted({"sallyport", "sallyport_host"} & load_extra_vars(self._loader).keys())
+        if taken:
+            raise AnsibleActionFail(
+                f"-e gives {' and '.join(taken)}, which would win in silence over the site file; no host was "
+                f"touched. Leave it out, and change {Path(str(folder)) / SITE_FILE} instead"
             )
         try:
             site = load(Path(str(folder)), passwords_of(self._loader))

@@ -6,6 +6,7 @@ A run that finds nothing to do costs one call of the module and does not open th
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,24 @@ def describe(certificate: x509.Certificate | None) -> dict[str, object]:
     }
 
 
+def clock_warnings(host: float) -> list[str]:
+    """Compare a host's clock with that of the control node; a certificate is worth nothing where the day is wrong.
+
+    Args:
+        host: time of the host, seconds since 1970.
+
+    Returns:
+        A warning when they are further apart than a new certificate allows; else nothing.
+    """
+    late = round(authority.utc_now().timestamp() - host)
+    if abs(late) <= authority.LEEWAY.total_seconds():
+        return []
+    return [
+        f"the host's clock is {datetime.timedelta(seconds=abs(late))} {'behind' if late > 0 else 'ahead of'} that of "
+        "the control node; certificates and the last days of accounts go by it: set the wrong one right (timedatectl)"
+    ]
+
+
 class StepFault(Exception):
     """A step on the host failed.
 
@@ -170,11 +189,14 @@ class ActionModule(ActionBase):
                 "before": "".join(f"{difference.what}: {difference.present}\n" for difference in differences),
                 "after": "".join(f"{difference.what}: {difference.wanted}\n" for difference in differences),
             }
+        warnings = clock_warnings(float(str(seen["time"])))
         left = authority.days_left(signer)
         if left < 2 * wanted.days:
-            answer["warnings"] = [
-                f"the authority of this site ends in {left} days; plan a new one ({folder / AUTHORITY})"
-            ]
+            warnings.append(
+                f"the authority of this site ({folder / AUTHORITY}) ends in {left} days. {authority.NEW_ONE}"
+            )
+        if warnings:
+            answer["warnings"] = warnings
         return answer
 
     def _wanted(self) -> Wanted:

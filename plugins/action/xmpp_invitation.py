@@ -59,6 +59,16 @@ def write_private(path: Path, text: str) -> None:
     beside.replace(path)
 
 
+def names_of(accounts: object) -> frozenset[str]:
+    """Return the names of the accounts of a task: no others are taken from a host's answer.
+
+    Args:
+        accounts: the task's parameter.
+    """
+    entries = accounts if isinstance(accounts, list) else []
+    return frozenset(str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and entry.get("name"))
+
+
 class ActionModule(ActionBase):
     """The action `sallyport.im.xmpp_invitation`: runs the module, keeps the tokens from its result."""
 
@@ -77,13 +87,24 @@ class ActionModule(ActionBase):
         folder = arguments.pop("folder", None)
         if not folder:
             return {"failed": True, "msg": "folder: is required; name the folder on the control node for invitations"}
-        result: dict[str, object] = self._execute_module(
-            module_name=MODULE, module_args=arguments, task_vars=task_vars, wrap_async=False
-        )
+        # -vvv prints what a module answers; the connection leaves it out only when the play's context says so
+        context = self._connection._play_context
+        loud, context.no_log = context.no_log, True
+        try:
+            result: dict[str, object] = self._execute_module(
+                module_name=MODULE, module_args=arguments, task_vars=task_vars, wrap_async=False
+            )
+        finally:
+            context.no_log = loud
         made = result.pop("invitations", [])
         result.pop("invocation", None)
         written: list[dict[str, str]] = []
+        known = names_of(arguments.get("accounts"))
         for invitation in made if isinstance(made, list) else []:
+            # the name becomes a file here: a host that somebody has taken over must not choose where
+            if invitation["name"] not in known or "/" in invitation["name"]:
+                why = f"the host answered with an invitation for {invitation['name']!r}, which was not asked for"
+                return {**result, "failed": True, "msg": why, "invitations": written}
             path = Path(str(folder)) / f"{invitation['name']}.txt"
             try:
                 write_private(path, text_of(invitation, str(arguments.get("host"))))

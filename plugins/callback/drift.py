@@ -90,7 +90,7 @@ class CallbackModule(CallbackBase):
         for host in sorted(self.differences):
             self._display.display(f"{host}:")
             for _task, line in self.differences[host]:
-                self._display.display(f"  {line}", color="yellow")
+                self._display.display(f"  {printable(line)}", color="yellow")
         self._display.display(self.summary(len(stats.processed)))
         self._write()
 
@@ -114,7 +114,8 @@ class CallbackModule(CallbackBase):
 
     def _trouble(self, result: Any, what: str, message: str) -> None:
         self.troubles.append(result.host.get_name())
-        self._display.display(f"{result.host.get_name()}: {what}: {result.task_name}: {message}", color="red")
+        text = "\n".join(printable(line) for line in message.splitlines())
+        self._display.display(f"{result.host.get_name()}: {what}: {result.task_name}: {text}", color="red")
 
     def _write(self) -> None:
         path = self.get_option("file")
@@ -126,6 +127,15 @@ class CallbackModule(CallbackBase):
             for task, line in self.differences[host]
         ]
         Path(path).write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+
+
+def printable(line: str) -> str:
+    """Return a line that is safe on a terminal: names of files and accounts on a host are chosen by others.
+
+    Args:
+        line: what a host said.
+    """
+    return "".join(mark if mark.isprintable() else f"\\u{ord(mark):04x}" for mark in line)
 
 
 def lines_of(result: Mapping[str, Any], task: str) -> Iterator[str]:

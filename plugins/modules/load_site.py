@@ -56,6 +56,11 @@ ansible_facts:
           returned: success
           type: str
           sample: im_internal
+        site:
+          description: Name of the site.
+          returned: success
+          type: str
+          sample: demo
         addresses:
           description: Its addresses by zone, without that of administration.
           returned: success

@@ -120,6 +120,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -285,7 +286,7 @@ class Store:
         """Describe what is there; changes nothing and needs nothing to exist.
 
         Returns:
-            chain (PEM or empty), public_key (PEM or empty), differences, and obstacles to a renewal.
+            chain (PEM or empty), public_key (PEM or empty), differences, obstacles to a renewal, and the host's time.
         """
         chain = self.directory / CHAIN
         obstacles = []
@@ -301,6 +302,7 @@ class Store:
             "public_key": self.public_key(self.directory / KEY),
             "differences": self.differences(),
             "obstacles": obstacles,
+            "time": int(time.time()),
         }
 
     def request(self) -> dict[str, object]:

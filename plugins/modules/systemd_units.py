@@ -13,6 +13,9 @@ description:
     a list of the kit's own.
   - A foreign unit is stopped, disabled and moved to C(/var/lib/sallyport/removed/), never deleted. When it stands in
     front of a package's unit, or is a drop-in of one, that unit is not stopped but restarted as the package made it.
+  - A drop-in of the message bus (dbus, dbus-broker) or of systemd-logind is moved away like any other, but these
+    services are not restarted, since everything else depends on them; nor are instances of a template. They go back to
+    what the package made at the next boot.
   - Links that enable a package's unit, and masks (links to C(/dev/null)), are left alone.
 options:
   allowed:

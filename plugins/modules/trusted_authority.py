@@ -75,6 +75,11 @@ def _read(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
 
 
+def _owner_and_mode(file: Path) -> str:
+    about = file.stat()
+    return f"user {about.st_uid}, {stat.S_IMODE(about.st_mode):04o}"
+
+
 def differences(file: Path, content: str, store: Path = STORE) -> list[str]:
     """Compare a host's trust with what it should be.
 
@@ -92,8 +97,8 @@ def differences(file: Path, content: str, store: Path = STORE) -> list[str]:
         found.append(f"{file}: is missing, should be the certificate of the authority")
     elif _read(file) != content:
         found.append(f"{file}: is another text, should be the certificate of the authority")
-    elif stat.S_IMODE(file.stat().st_mode) != 0o644:
-        found.append(f"{file}: is {stat.S_IMODE(file.stat().st_mode):04o}, should be 0644")
+    elif (about := _owner_and_mode(file)) != (wanted_rights := f"user {os.geteuid()}, {0o644:04o}"):
+        found.append(f"{file}: is of {about}, should be of {wanted_rights}")
     bundle = store / BUNDLE.name
     if wanted[0] not in certificates_in(_read(bundle)):
         found.append(f"{bundle}: is without the authority, should be with it")
@@ -128,7 +133,7 @@ def main() -> None:
     file, content = Path(module.params["file"]), module.params["content"].strip() + "\n"
     if len(certificates_in(content)) != 1:
         module.fail_json(msg="content: is not one PEM certificate; give the content of the site's ca.crt")
-    if FOLDER not in file.parents or file.suffix != ".crt":
+    if FOLDER not in file.parents or ".." in file.parts or file.suffix != ".crt":
         module.fail_json(msg=f"file: is {file}, allowed is a name that ends in .crt below {FOLDER}")
     found = differences(file, content)
     if found and not module.check_mode:

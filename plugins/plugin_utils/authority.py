@@ -32,6 +32,12 @@ _UTF8_STRING = 0x0C
 _LONGEST_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 
+NEXT = "run playbooks/site.yml, and let each device that the kit does not manage trust the new ca.crt"
+"""What follows on a new authority."""
+NEW_ONE = f"For a new authority: make new-authority SITE=<site>; then {NEXT}"
+"""What to do when an authority cannot be used any more."""
+
+
 class AuthorityFault(Exception):
     """The authority cannot do what was asked; the message says why and what to change."""
 
@@ -253,11 +259,11 @@ def load_authority(certificate_pem: bytes, key_pem: bytes, now: datetime.datetim
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise AuthorityFault("`ca_key` in the vault is not an elliptic-curve key")
     if spki(key.public_key()) != spki(certificate.public_key()):
-        raise AuthorityFault("ca.crt and `ca_key` in the vault do not belong together; restore both from one backup")
-    if certificate.not_valid_after_utc <= (now or utc_now()):
         raise AuthorityFault(
-            f"the authority ended on {certificate.not_valid_after_utc:%Y-%m-%d}; the site needs a new one"
+            f"ca.crt and `ca_key` in the vault do not belong together; restore both from one backup. {NEW_ONE}"
         )
+    if certificate.not_valid_after_utc <= (now or utc_now()):
+        raise AuthorityFault(f"the site's authority ended on {certificate.not_valid_after_utc:%Y-%m-%d}. {NEW_ONE}")
     return Authority(certificate, key)
 
 
@@ -315,8 +321,8 @@ def sign(
     for name in names.dns:
         if not permits(authority.certificate, name):
             raise AuthorityFault(
-                f"the site's authority may not sign for {name!r}: it was made for other domains (see `openssl x509 -in "
-                "ca.crt -noout -ext nameConstraints`); a site whose domain changes needs a new authority"
+                f"the site's authority may not sign for {name}, it was made for other domains (see `openssl x509 -in "
+                f"ca.crt -noout -ext nameConstraints`). {NEW_ONE}"
             )
     start = now or utc_now()
     # a longer name does not fit into a subject; it may then be empty when subjectAltName is critical (RFC 5280 4.2.1.6)

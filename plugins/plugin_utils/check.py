@@ -12,12 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import schema
+from ansible_collections.sallyport.im.plugins.plugin_utils import authority, schema
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import flows
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import PROBES, compile_policy, contacts
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.new_site import collisions_with_others
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, Site, load
 
+DAYS_OF_WARNING = 180
+"""Days before its end from which on a new authority is advised; people's own devices have to be given it by hand."""
 MOST_LISTED = 20
 """Names that the summary lists before it says how many more there are."""
 
@@ -50,8 +53,16 @@ def summary(site: Site, today: datetime.date) -> str:
         lines.append(f"            and {len(disabled) - MOST_LISTED} more")
     if alone:
         lines.append(f"  alone     {_some(alone)}: sees nobody and is seen by nobody")
+    lines.append(f"  authority {_authority(site, today)}")
     lines.append("  flows     " + "\n            ".join(_flow_lines(site)))
     return "\n".join(lines)
+
+
+def _authority(site: Site, today: datetime.date) -> str:
+    """Say when the authority ends; without it nobody can sign in any more."""
+    end = authority.load_certificate((site.folder / AUTHORITY).read_bytes()).not_valid_after_utc.date()
+    soon = (end - today).days < DAYS_OF_WARNING
+    return f"valid until {end}{f', which is soon. {authority.NEW_ONE}' if soon else ''}"
 
 
 def _flow_lines(site: Site) -> list[str]:
@@ -66,6 +77,18 @@ def _some(names: list[str]) -> str:
         return "none"
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     return ", ".join(names[:MOST_LISTED]) + more
+
+
+def _whole(folder: Path) -> Site:
+    """Read a site, and compare it with the other sites beside it."""
+    beside = collisions_with_others(folder) if folder.is_dir() else []
+    try:
+        site = load(folder)
+    except SiteFaults as faults:
+        raise SiteFaults([*faults.faults, *beside]) from None
+    if beside:
+        raise SiteFaults(beside)
+    return site
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.site is None:
         parser.error("name the folder of a site, as inventories/oslo")
     try:
-        site = load(chosen.site)
+        site = _whole(chosen.site)
     except SiteFaults as faults:
         count = len(faults.faults)
         print(f"{chosen.site.name}: {count} {'fault' if count == 1 else 'faults'}; no host was touched\n\n{faults}")

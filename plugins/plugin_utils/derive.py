@@ -35,8 +35,8 @@ def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]
         today: the day, in UTC; people whose time has not come or is over have disabled accounts.
 
     Returns:
-        The variable `sallyport_host`, made of what JSON has: name, role, addresses, packages, and on an IM server also
-        im and certificate.
+        The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages, and on an IM server
+        also im and certificate.
 
     Raises:
         KeyError: there is no such host.
@@ -46,6 +46,7 @@ def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]
     settings: dict[str, Any] = {
         "name": host.name,
         "role": host.group,
+        "site": site.name,
         "addresses": {zone: [*addresses] for zone, addresses in host.addresses.items()},
         "packages": sorted(packages),
     }

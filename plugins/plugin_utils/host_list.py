@@ -57,6 +57,10 @@ GROUPS = {
 }
 """The groups of the host list; a host is in exactly one."""
 OWN_VARIABLES = ("sallyport_addresses", "sallyport_probe")
+TAKEN_NAMES = {*GROUPS, "all", "ungrouped", "localhost"}
+"""Names that mean something else to Ansible: a desktop called `outside` would be left alone in silence."""
+IN_THE_CLEAR = ("pass", "password", "passphrase")
+"""How Ansible's own variables end that hold a secret."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,20 @@ def _group_variables(reading: _List, location: Location, value: object) -> None:
                 "this is no variable for a group of hosts",
                 allowed="Ansible's own (ansible_…); settings of the site stand in group_vars/all/site.yml",
             )
+    if isinstance(value, dict):
+        _no_password(reading, location, value)
+
+
+def _no_password(reading: _List, location: Location, variables: Mapping[str, object]) -> None:
+    """Refuse passwords that stand in the list as they are; the value is not repeated."""
+    for name, value in variables.items():
+        if name.startswith("ansible_") and name.endswith(IN_THE_CLEAR) and "{{" not in str(value):
+            reading.add(
+                (*location, name),
+                "a password stands here in the clear",
+                allowed="nothing: use SSH keys, or let Ansible ask (--ask-pass, --ask-become-pass); or put it into the "
+                "vault and write \"{{ lookup('sallyport.im.secret', 'its name') }}\" here",
+            )
 
 
 def _group(reading: _List, group: str, body: object) -> None:
@@ -219,7 +237,12 @@ def _host(reading: _List, group: str, location: Location, name: str, body: objec
     reading.seen[name] = location
     if not fullmatch(HOST_NAME, name):
         reading.add(location, "this cannot be the name of a host", allowed=ALLOWED["host"])
+    if name in TAKEN_NAMES:
+        reading.add(
+            location, f"{name} means something else to Ansible, so no host may have this name", allowed=f"{name}-1"
+        )
     variables = _mapping(reading, location, body, "ansible_host, sallyport_addresses")
+    _no_password(reading, location, variables)
     for variable in variables:
         if variable not in OWN_VARIABLES and not variable.startswith("ansible_"):
             reading.add(
@@ -328,7 +351,9 @@ def _inside(reading: _List, location: Location, zone: str, address: Address) -> 
             location,
             f"this address is not in the zone {zone}",
             value=str(address),
-            allowed=f"an address in {', '.join(map(str, networks)) or 'no network: the zone is empty'}",
+            allowed=f"an address in {', '.join(map(str, networks))}"
+            if networks
+            else f"first a network under sallyport.networks.{zone} in the site file, which has none",
         )
     elif own.num_addresses > 2 and (
         address == own.network_address or (own.version == 4 and address == own.broadcast_address)
@@ -352,8 +377,8 @@ def _check_zones(reading: _List, location: Location, group: str, addresses: Mapp
         ]
         reading.add(
             location,
-            f"this host is in the wrong group: it stands in {' and '.join(wrong)}, and hosts of {group} "
-            f"({role.title}) stand in {' and '.join(role.needs)}",
+            f"this host is in the wrong group: its addresses are in {' and '.join(wrong)}, those of "
+            f"a host of {group} ({role.title}) are in {' and '.join(role.needs)}",
             allowed=f"another group, or an address in {' and '.join(role.needs)}",
             meant=fitting[0] if fitting else None,
         )

@@ -2,6 +2,7 @@
 """Making a new site: a folder cloned from inventories/example, with secrets of its own.
 
     python -m ansible_collections.sallyport.im.plugins.plugin_utils.new_site oslo im.oslo.example
+    python -m ansible_collections.sallyport.im.plugins.plugin_utils.new_site --authority oslo
     python -m ansible_collections.sallyport.im.plugins.plugin_utils.new_site --demo
 
 A new site is made beside the others under a hidden name and renamed when it is complete, so a folder with the name of
@@ -24,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, vault, yaml_source
-from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Location, show_value
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults, show_value
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import ports
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     ALLOWED,
     PLACEHOLDER,
@@ -38,10 +40,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
 EXAMPLE = "example"
 DEMO = "demo"
 DEMO_PEOPLE = ("alice", "bob", "carl")  # dora's account is over, so she needs no password
-SITE_FILE = Path("group_vars/all/site.yml")
-HOSTS_FILE = Path("hosts.yml")
 INVITATIONS = "invitations"
-AUTHORITY_FILE = "ca.crt"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
 HOST_NUMBERS = {"im_internal": 11, "gateway": 2, "desktops": 21}  # last part of the first address in each group
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
@@ -72,7 +71,7 @@ class Use:
     @property
     def place(self) -> str:
         """File and line, as people and editors write it."""
-        return f"{self.file}:{self.line}"
+        return Fault(message="", file=self.file, line=self.line).place
 
     def collides(self, other: Use) -> bool:
         """Say whether two sites cannot both have these.
@@ -84,6 +83,10 @@ class Use:
         if mine is not None and theirs is not None:
             return mine.version == theirs.version and mine.overlaps(theirs)
         return self.value == other.value and {self.what, other.what} != {"site name", "domain"}
+
+
+Collision = tuple[Use, Use]
+"""What one site uses, and what of another site is in its way."""
 
 
 def _as_network(value: str | Network | Address) -> Network | None:
@@ -130,7 +133,7 @@ def uses_of(folder: Path, shown: Path | None = None) -> list[Use]:
     name = (shown or folder).name
     found = []
     site = yaml_source.read(folder / SITE_FILE)
-    site_shown, hosts_shown = (shown or folder) / SITE_FILE, (shown or folder) / HOSTS_FILE
+    site_shown, hosts_shown = (shown or folder) / SITE_FILE, (shown or folder) / HOST_LIST
     found.append(Use("site name", name, site_shown, site.line(("sallyport", "site"))))
     for text, location in _texts(_inner(site.value, "sallyport", "site"), ("sallyport", "site")):
         if text != name:
@@ -142,7 +145,7 @@ def uses_of(folder: Path, shown: Path | None = None) -> list[Use]:
         network = _parsed(text)
         if network is not None:
             found.append(Use("network", network, site_shown, site.line(location)))
-    hosts = yaml_source.read(folder / HOSTS_FILE)
+    hosts = yaml_source.read(folder / HOST_LIST)
     for text, location in _texts(hosts.value, ()):
         if "sallyport_addresses" in location or location[-1] == "ansible_host":
             address = _parsed(text)
@@ -163,7 +166,7 @@ def sites_in(inventories: Path) -> list[Path]:
     )
 
 
-def collisions(mine: Sequence[Use], others: Sequence[Use]) -> list[str]:
+def collisions(mine: Sequence[Use], others: Sequence[Use]) -> list[Collision]:
     """Compare what a site uses with what other sites use.
 
     Args:
@@ -171,33 +174,41 @@ def collisions(mine: Sequence[Use], others: Sequence[Use]) -> list[str]:
         others: of all others.
 
     Returns:
-        One line for each collision, naming both places.
+        Each collision once.
     """
-    alike: dict[tuple[str, str, str], str] = {}
-    unlike: dict[tuple[str, str, str], str] = {}
+    alike: dict[tuple[str, str, str], Collision] = {}
+    unlike: dict[tuple[str, str, str], Collision] = {}
     for use in mine:
         for other in others:
             if use.collides(other):
                 # once for each pair of places: a domain that collides brings its rooms. and files. with it
                 (alike if use.what == other.what else unlike).setdefault(
-                    (use.what, use.place, other.place),
-                    f"{use.what} {use.value} ({use.place}) is used already: {other.what} {other.value} ({other.place})",
+                    (use.what, use.place, other.place), (use, other)
                 )
     # an address inside of a network of another site says nothing new when the networks collide as well
     return list((alike or unlike).values())
 
 
-def collisions_with_others(folder: Path) -> list[str]:
+def collisions_with_others(folder: Path) -> list[Fault]:
     """Compare a site with all other sites beside it; for `make check`.
 
     Args:
         folder: folder of the site.
 
     Returns:
-        One line for each collision, naming both places; empty when there is none.
+        A fault for each collision, naming both places; empty when there is none.
     """
-    others = [other for other in sites_in(folder.parent) if other.resolve() != folder.resolve()]
-    return collisions(uses_of(folder), [use for other in others for use in uses_of(other)])
+    own = folder.absolute()
+    others = [other for other in sites_in(own.parent) if other.resolve() != own.resolve()]
+    return [
+        Fault(
+            message=f"{mine.what} {mine.value} is used already: {theirs.what} {theirs.value} ({theirs.place})",
+            file=mine.file,
+            line=mine.line,
+            allowed=f"another {mine.what}; if that site is gone or only a copy, move its folder out of {own.parent}",
+        )
+        for mine, theirs in collisions(uses_of(folder), [use for other in others for use in uses_of(other)])
+    ]
 
 
 def free_block(others: Sequence[Use]) -> ipaddress.IPv4Network:
@@ -364,7 +375,7 @@ def make_secrets(folder: Path, site: str, domain: str, more: dict[str, object] |
     vault.write_vault(
         folder, {"ca_key": key.decode(), **probe_secrets(), **(more or {})}, passwords=[password.encode()]
     )
-    (folder / AUTHORITY_FILE).write_bytes(certificate)
+    (folder / AUTHORITY).write_bytes(certificate)
     (folder / INVITATIONS).mkdir(mode=0o700, exist_ok=True)
 
 
@@ -409,7 +420,7 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
     """
     _check_names(site, domain)
     example, target = inventories / EXAMPLE, inventories / site
-    if not (example / SITE_FILE).is_file() or not (example / HOSTS_FILE).is_file():
+    if not (example / SITE_FILE).is_file() or not (example / HOST_LIST).is_file():
         raise NewSiteFault(f"{example} is missing or not whole; it is part of the kit: git checkout {example}")
     with _alone(inventories):
         if target.exists() or target.is_symlink():
@@ -420,7 +431,11 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
             _clone(example, beside, Plan(site, domain, block or free_block(others), _fresh_prefix()))
             found = collisions(uses_of(beside, target), others)
             if found:
-                raise NewSiteFault("\n".join(["another site uses this already; choose other values:", *found]))
+                lines = [
+                    f"{mine.what} {mine.value} ({mine.place}) is used already: {use.what} {use.value} ({use.place})"
+                    for mine, use in found
+                ]
+                raise NewSiteFault("\n".join(["another site uses this already; choose other values:", *lines]))
             make_secrets(beside, site, domain)
             beside.rename(target)
         finally:
@@ -430,11 +445,11 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
 
 def _clone(example: Path, folder: Path, plan: Plan) -> None:
     """Copy the example, filled in as far as it is known."""
-    site, hosts = yaml_source.read(example / SITE_FILE), yaml_source.read(example / HOSTS_FILE)
-    private = shutil.ignore_patterns(vault.KEY_FILE, vault.VAULT, AUTHORITY_FILE, INVITATIONS, ".*")
+    site, hosts = yaml_source.read(example / SITE_FILE), yaml_source.read(example / HOST_LIST)
+    private = shutil.ignore_patterns(vault.KEY_FILE, vault.VAULT, AUTHORITY.name, INVITATIONS, ".*")
     shutil.copytree(example, folder, ignore=private, symlinks=True)
     chosen = proposals(plan, site, hosts)
-    for name, source in ((SITE_FILE, site), (HOSTS_FILE, hosts)):
+    for name, source in ((SITE_FILE, site), (HOST_LIST, hosts)):
         text = (folder / name).read_text("utf-8")
         text = fill_in(text, source, {("sallyport", "domains", "internal"): plan.domain}, proposed=False)
         text = fill_in(text, source, chosen, proposed=True).replace("SITE=<site>", f"SITE={plan.site}")
@@ -459,7 +474,7 @@ def marked(folder: Path) -> list[str]:
         As `inventories/oslo/hosts.yml:12: ansible_host: CHANGE-ME`.
     """
     found = []
-    for file in (folder / SITE_FILE, folder / HOSTS_FILE):
+    for file in (folder / SITE_FILE, folder / HOST_LIST):
         for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
             if PLACEHOLDER in line and not line.lstrip().startswith("#"):
                 found.append(f"{file}:{number}: {line.strip()}")
@@ -498,7 +513,7 @@ def next_steps(folder: Path, domain: str) -> str:
     Returns:
         Text for the terminal.
     """
-    hosts = yaml_source.read(folder / HOSTS_FILE).value
+    hosts = yaml_source.read(folder / HOST_LIST).value
     servers = _inner(hosts, "all", "children", "im_internal", "hosts")
     addresses = [text for text, location in _texts(servers, ()) if "sallyport_addresses" in location]
     lines = [
@@ -533,11 +548,31 @@ def demo_secrets(inventories: Path) -> bool:
     with _alone(inventories):
         if _demo_is_whole(folder, domain):
             return False
-        for name in (vault.KEY_FILE, vault.VAULT, AUTHORITY_FILE):
+        for name in (vault.KEY_FILE, vault.VAULT, AUTHORITY):
             (folder / name).unlink(missing_ok=True)
         passwords = {person: secrets.token_urlsafe(12) for person in DEMO_PEOPLE}  # short: people type these
         make_secrets(folder, DEMO, domain, {"demo_passwords": passwords})
     return True
+
+
+def renew_authority(folder: Path) -> None:
+    """Make a new authority for a site that exists: its domain has changed, or the old authority's time is over.
+
+    Args:
+        folder: folder of the site.
+
+    Raises:
+        SiteFaults: the site has faults; nothing was made.
+        VaultFault: the vault does not open; nothing was made.
+    """
+    settings = load(folder, with_vault=False).settings
+    certificate, key = authority.make_authority(
+        settings.site, [settings.domains.internal], settings.certificates.ca_years
+    )
+    with _alone(folder.parent):
+        # killed between the two, the site is refused as one whose halves do not belong together: do it again
+        vault.change_vault(folder, {"ca_key": key.decode()})
+        (folder / AUTHORITY).write_bytes(certificate)
 
 
 def _demo_is_whole(folder: Path, domain: str) -> bool:
@@ -545,7 +580,7 @@ def _demo_is_whole(folder: Path, domain: str) -> bool:
     try:
         own = (folder / vault.KEY_FILE).read_bytes().strip()
         held = vault.read_vault(folder, [own])
-        signer = authority.load_authority((folder / AUTHORITY_FILE).read_bytes(), str(held["ca_key"]).encode())
+        signer = authority.load_authority((folder / AUTHORITY).read_bytes(), str(held["ca_key"]).encode())
     except vault.VaultFault as fault:
         if fault.file.parent != folder:
             raise  # the environment names a wrong password file; the demo's own secrets may be in order
@@ -570,24 +605,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 made, 1 refused with the reason on standard error.
     """
-    parser = argparse.ArgumentParser(prog="new_site", description="Make a new site, or the secrets of the demo.")
+    parser = argparse.ArgumentParser(prog="new_site", description="Make a new site, or secrets of one.")
     parser.add_argument("site", nargs="?", help="name of the site, as oslo")
     parser.add_argument("domain", nargs="?", help="domain of its internal IM server, as im.oslo.example")
     parser.add_argument("--inventories", type=Path, default=Path("inventories"), help="folder of all sites")
     parser.add_argument("--network", help="its IPv4 addresses, as 10.30.0.0/16; a free range when left out")
     parser.add_argument("--demo", action="store_true", help="make the secrets of the demo where they are missing")
+    parser.add_argument("--authority", action="store_true", help="make a new authority for a site that exists")
     options = parser.parse_args(arguments)
     try:
         if options.demo:
             made = demo_secrets(options.inventories)
             print(f"{options.inventories / DEMO}: secrets {'made' if made else 'are there'}")
+        elif options.authority and options.site:
+            renew_authority(options.inventories / options.site)
+            print(f"{options.inventories / options.site / AUTHORITY}: a new authority was made; now {authority.NEXT}")
         elif not options.site or not options.domain:
             parser.error("a name and a domain are needed, as: make new-site SITE=oslo DOMAIN=im.oslo.example")
         else:
             block = read_block(options.network) if options.network else None
             folder = make_site(options.site, options.domain, options.inventories, block)
             print(next_steps(folder, options.domain))
-    except (NewSiteFault, vault.VaultFault) as fault:
+    except (NewSiteFault, SiteFaults, vault.VaultFault, OSError) as fault:
         print(f"new site: {fault}", file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import So
 
 Kind = TypeVar("Kind")
 ROOT: Location = ("sallyport",)
+MOST_HINTS = 50
+"""Unknown groups for which the nearest one is looked up; with thousands of both it would take minutes."""
 
 
 def find(source: Source, location: Location, kind: type[Kind]) -> Kind | None:
@@ -140,6 +142,7 @@ def _groups(source: Source) -> Iterator[Fault]:
     lists = [_Names((*ROOT, "people", number, "groups")) for number in _people(source)]
     lists += [_Names((*ROOT, "groups", group, "contacts"), own=group) for group in groups]
     known = {*groups}
+    hints = 0
     for names in lists:
         seen: set[str] = set()
         for number in range(len(find(source, names.location, tuple) or ())):
@@ -151,12 +154,13 @@ def _groups(source: Source) -> Iterator[Fault]:
             if name in seen:
                 yield source.fault(here, f"{shown} stands twice in this list", value=shown, allowed="each group once")
             elif name not in known:
+                hints += 1
                 yield source.fault(
                     here,
                     f"{shown}: there is no such group",
                     value=shown,
                     allowed=_some(groups) or "no group is defined yet; define it under sallyport.groups",
-                    nearest=nearest(name, groups),
+                    nearest=nearest(name, groups) if hints <= MOST_HINTS else None,
                 )
             elif name == names.own:
                 yield source.fault(
@@ -242,7 +246,7 @@ def _limits(source: Source) -> Iterator[Fault]:
     if years > 0 and days > years * 365:
         yield source.fault(
             (*ROOT, "certificates", "server_days"),
-            f"{days}: the certificate would outlive that of its authority ({years} years)",
+            f"{days}: the certificate would outlive that of its authority ({years * 365} days)",
             value=str(days),
             allowed=f"at most {years * 365}, or more ca_years",
         )

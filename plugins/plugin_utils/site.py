@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.sallyport.im.plugins.plugin_utils import authority
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host, read_hosts
 from ansible_collections.sallyport.im.plugins.plugin_utils.model_faults import explain
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 SITE_FILE = Path("group_vars", "all", "site.yml")
 HOST_LIST = Path("hosts.yml")
+AUTHORITY = Path("ca.crt")
 VAULT_KEYS = {
     "ca_key": "private key of the site's certificate authority, PEM",
     "probe_a_password": "password of the account probe-a",
@@ -103,7 +105,8 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     Args:
         inventory_dir: its folder, as inventories/oslo.
         passwords: passwords for its vault, tried before those that the vault's own rules find.
-        with_vault: whether the vault is checked as well. Only what never needs a secret may do without.
+        with_vault: whether the vault and the authority are checked as well. Only what never needs a
+            secret may do without.
 
     Returns:
         The site.
@@ -123,7 +126,7 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     faults += host_faults
     faults = [*_without_echoes(faults, site_source, host_source)]
     if with_vault:
-        faults += _vault(folder, passwords)
+        faults += _vault(folder, passwords, settings)
     if faults or settings is None:
         raise SiteFaults(faults)
     return Site(folder, settings, hosts, _count(site_source) + _count(host_source))
@@ -164,8 +167,8 @@ def _without_echoes(faults: list[Fault], *sources: Source) -> Iterator[Fault]:
         yield fault
 
 
-def _vault(folder: Path, passwords: Sequence[bytes]) -> Iterator[Fault]:
-    """Check that the vault opens and holds what every site needs."""
+def _vault(folder: Path, passwords: Sequence[bytes], settings: SiteFile | None) -> Iterator[Fault]:
+    """Check that the vault opens and holds what every site needs, and that the authority can sign for the site."""
     try:
         secrets = read_vault(folder, passwords)
     except VaultFault as fault:
@@ -177,8 +180,35 @@ def _vault(folder: Path, passwords: Sequence[bytes]) -> Iterator[Fault]:
             yield Fault(
                 message=f"the site's vault does not hold {key}",
                 file=folder / "vault.yml",
-                allowed=f"{key}: {meaning}; add it with `ansible-vault edit`",
+                allowed=f"{key}: {meaning}; take it from your backup, or add it with: ansible-vault edit "
+                f"--vault-password-file {folder / '.vault-password'} {folder / 'vault.yml'}",
             )
+        elif key == "ca_key":
+            yield from _authority(folder, value, settings)
+
+
+def _authority(folder: Path, key: str, settings: SiteFile | None) -> Iterator[Fault]:
+    """Check that the site's authority can sign for the site's domain: found here, and not on a half-done host."""
+    file = folder / AUTHORITY
+    try:
+        own = authority.load_authority(file.read_bytes(), key.encode())
+    except OSError as error:
+        yield Fault(
+            message=f"the certificate of the site's authority cannot be read: {error.strerror}",
+            file=file,
+            allowed=f"the one that was made with the site, from your backup. {authority.NEW_ONE}",
+        )
+        return
+    except authority.AuthorityFault as fault:
+        yield Fault(message=str(fault), file=file)
+        return
+    # rooms. and files. are below the domain, and permitted with it
+    if settings is not None and not authority.permits(own.certificate, settings.domains.internal):
+        yield Fault(
+            message=f"the site's authority may not sign for {settings.domains.internal}, it was made for other domains",
+            file=file,
+            allowed=f"the domain that the site had before. {authority.NEW_ONE}",
+        )
 
 
 def _count(source: Source) -> int:

@@ -175,7 +175,7 @@ class Certificates(Settings):
     server_days: Annotated[int, number(7, 397)] = 90
     """Days for which a server's certificate is valid; it is renewed when a third is left."""
     ca_years: Annotated[int, number(1, 30)] = 10
-    """Years for which the certificate of the site's authority is valid."""
+    """Years for which the certificate of the site's authority is valid; counts when a new authority is made."""
 
 
 class SiteFile(Settings):

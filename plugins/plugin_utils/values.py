@@ -25,6 +25,8 @@ PROBE_PREFIX = "probe-"
 """Accounts that begin so belong to the kit's own controls."""
 PROBE_GROUP = "probes"
 """The group of the kit's own controls."""
+EVERYBODY = "all"
+"""Where an id is expected on a command line, this means everybody, as in -e person=all; so nobody is called so."""
 
 PERSON_ID = r"[a-z0-9][a-z0-9._-]{0,62}"
 GROUP_ID = r"[a-z][a-z0-9-]{0,30}"
@@ -37,7 +39,8 @@ LONGEST_DOMAIN = 240
 """Characters: 253 (RFC 1035), less what the kit puts in front (`_xmpps-client.`, `rooms.`)."""
 
 ALLOWED = {
-    "person": "small letters, digits, dot, underscore and hyphen, at most 63, beginning with a letter or digit",
+    "person": "small letters, digits, dot, underscore and hyphen, at most 63, beginning with a letter or digit; "
+    "not all and not probe-…",
     "group": "small letters, digits and hyphen, at most 31, beginning with a letter",
     "site": "small letters, digits and hyphen, at most 31, beginning with a letter; the same as the folder's name",
     "domain": "a full domain name in small letters, as im.example.com (a foreign name in its xn-- form)",
@@ -61,10 +64,12 @@ def check_person(value: str) -> str:
 
     Raises:
         ValueError: it is no localpart that RFC 7622 (section 3.3) allows unchanged and that is safe as a file name, or
-            it is reserved for the kit's own accounts.
+            it is reserved.
     """
     if value.startswith(PROBE_PREFIX):
         raise ValueError(f"ids that begin with {PROBE_PREFIX} belong to the kit's own controls")
+    if value == EVERYBODY:
+        raise ValueError(f"{EVERYBODY} means everybody when people are invited, so no person may have this id")
     if not re.fullmatch(PERSON_ID, value):
         lower = value.lower()
         hint = f"; write {lower}" if value != lower and re.fullmatch(PERSON_ID, lower) else ""
@@ -292,6 +297,12 @@ def _check_usable(address: Address) -> None:
         ("multicast", address.is_multicast),
         ("link-local", address.is_link_local),
         ("unspecified", address.is_unspecified),
+        ("reserved", address.version == 4 and address.is_reserved),
+        # else one address of a machine could stand here twice, in two forms
+        (
+            "an IPv4 address in the form of IPv6",
+            isinstance(address, ipaddress.IPv6Address) and bool(address.ipv4_mapped),
+        ),
     ):
         if unusable:
             raise ValueError(f"this is {word}, so no other machine can reach it")
@@ -330,7 +341,9 @@ def _kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
 
-Person_id = Annotated[str, AfterValidator(check_person), _kind("person", rf"(?!{PROBE_PREFIX}){PERSON_ID}")]
+Person_id = Annotated[
+    str, AfterValidator(check_person), _kind("person", rf"(?!{PROBE_PREFIX}|{EVERYBODY}$){PERSON_ID}")
+]
 Group_id = Annotated[str, AfterValidator(check_group), _kind("group", rf"(?!{PROBE_GROUP}$){GROUP_ID}")]
 Site_id = Annotated[str, AfterValidator(check_site), _kind("site", SITE_ID)]
 Text = Annotated[str, AfterValidator(check_text), _kind("text", minLength=1, maxLength=100)]

@@ -66,7 +66,7 @@ def find_passwords(inventory_dir: Path, given: Sequence[bytes] = ()) -> list[byt
         the site's folder. May be empty.
 
     Raises:
-        VaultFault: a password file is named but cannot be read, is empty, or is open to other users.
+        VaultFault: a password file is named but cannot be read or is empty, or .vault-password is open to other users.
     """
     passwords = [password for password in given if password]
     named = os.environ.get(KEY_FILE_VARIABLE, "")
@@ -113,6 +113,11 @@ def read_vault(inventory_dir: Path, passwords: Sequence[bytes] = ()) -> dict[str
         VaultFault: the vault is missing, not encrypted, no password was found, none of them opens it, or it does not
             hold a mapping.
     """
+    return _opened(inventory_dir, passwords)[0]
+
+
+def _opened(inventory_dir: Path, passwords: Sequence[bytes]) -> tuple[dict[str, object], bytes]:
+    """Return what the vault of a site holds, and the password that opened it."""
     file = inventory_dir / VAULT
     try:
         content = file.read_bytes()
@@ -133,7 +138,7 @@ def read_vault(inventory_dir: Path, passwords: Sequence[bytes] = ()) -> dict[str
     if not found:
         raise _no_password(inventory_dir)
     try:
-        plain = bytes(_vault_of(found).decrypt(content))
+        plain, _name, key = _vault_of(found).decrypt_and_get_vault_id(content)
     except AnsibleError:
         raise VaultFault(
             f"it does not open with {'the password that was' if len(found) == 1 else 'any of the passwords that were'} "
@@ -149,7 +154,21 @@ def read_vault(inventory_dir: Path, passwords: Sequence[bytes] = ()) -> dict[str
         raise VaultFault(
             "what it holds, decrypted, is not a mapping from names to values; mend it with `ansible-vault edit`", file
         )
-    return parsed
+    return parsed, bytes(key.bytes)
+
+
+def change_vault(inventory_dir: Path, changes: Mapping[str, object]) -> None:
+    """Replace some secrets in the vault of a site; all others, and its password, stay.
+
+    Args:
+        inventory_dir: folder of the site.
+        changes: the secrets to replace or to add.
+
+    Raises:
+        VaultFault: as `read_vault`.
+    """
+    held, password = _opened(inventory_dir, ())
+    write_vault(inventory_dir, {**held, **changes}, passwords=[password], replace=True)
 
 
 def write_vault(

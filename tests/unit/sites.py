@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import HOST_LIST, SITE_FILE, Site, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.authority import make_authority
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, Site, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
 
 FAULTY = Path(__file__).parent / "faulty_sites"
@@ -16,8 +17,9 @@ BASE_SITE = (FAULTY / "base" / "site.yml").read_text(encoding="utf-8")
 BASE_HOSTS = (FAULTY / "base" / "hosts.yml").read_text(encoding="utf-8")
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = b"only for tests"
+AUTHORITY_OF_OSLO = make_authority("oslo", ["im.fjord.example"], 10)
 SECRETS: Mapping[str, object] = {
-    "ca_key": "no key",
+    "ca_key": AUTHORITY_OF_OSLO[1].decode(),
     "probe_a_password": "a",
     "probe_b_password": "b",
     "probe_c_password": "c",
@@ -38,6 +40,7 @@ def make_site(parent: Path, site: str = BASE_SITE, hosts: str = BASE_HOSTS) -> P
     (folder / SITE_FILE).write_text(site, encoding="utf-8")
     (folder / HOST_LIST).write_text(hosts, encoding="utf-8")
     (folder / "vault.yml").write_bytes(vault_bytes())
+    (folder / AUTHORITY).write_bytes(AUTHORITY_OF_OSLO[0])
     key = folder / ".vault-password"
     key.touch(mode=0o600)
     key.write_bytes(PASSWORD)
@@ -90,6 +93,14 @@ def _deep(folder: Path) -> None:
     (folder / SITE_FILE).write_text("sallyport: " + "[" * 400_000, encoding="utf-8")
 
 
+def _no_authority(folder: Path) -> None:
+    (folder / AUTHORITY).unlink()
+
+
+def _foreign_authority(folder: Path) -> None:
+    (folder / AUTHORITY).write_bytes(make_authority("oslo", ["im.fjord.example"], 10)[0])
+
+
 SPECIAL: Mapping[str, Callable[[Path], None]] = {
     "no_vault": _no_vault,
     "wrong_password": _wrong_password,
@@ -100,5 +111,7 @@ SPECIAL: Mapping[str, Callable[[Path], None]] = {
     "huge_and_folder": _huge_and_folder,
     "latin1_and_missing": _latin1_and_missing,
     "deep": _deep,
+    "no_authority": _no_authority,
+    "foreign_authority": _foreign_authority,
 }
 """Faults that are no change of a text, by the name that the data files use."""

@@ -143,7 +143,7 @@ def test_the_authority_cannot_vouch_for_the_rest_of_the_world(
     files: Path, signer: authority.Authority, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = authority.Names("bank.example", ("bank.example",), (), ("bank.example",))
-    with pytest.raises(authority.AuthorityFault, match=r"may not sign for 'bank\.example'"):
+    with pytest.raises(authority.AuthorityFault, match=r"may not sign for bank\.example"):
         authority.sign(signer, request_of(key), elsewhere, 90)
     # and when somebody signs with the stolen key all the same, clients refuse
     monkeypatch.setattr(authority, "permits", lambda *_: True)

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.report import PRACTICES
@@ -21,7 +24,7 @@ BREAKAGE = Breakage("/etc/x", "a", "b")
 
 
 def enter(**changes: object) -> None:
-    given: dict[str, object] = {
+    given: dict[str, Any] = {
         "id": "R5-thing",
         "practice": "R5",
         "says": "Words.",
@@ -30,7 +33,7 @@ def enter(**changes: object) -> None:
         "breakage": BREAKAGE,
         **changes,
     }
-    controls.control(**given)(lambda: None)  # type: ignore[arg-type]  # wrong values are the point of these tests
+    controls.control(**given)(lambda: None)
 
 
 @pytest.mark.parametrize("entry", REGISTER.values(), ids=list(REGISTER))
@@ -154,15 +157,11 @@ def test_scram_agrees_with_rfc_7677() -> None:
 
 
 def test_a_condition_is_told_in_the_words_of_the_protocol() -> None:
-    import xml.etree.ElementTree as ET  # noqa: PLC0415
-
     error = ET.fromstring("<error><not-allowed xmlns='urn:x'/><text xmlns='urn:x'>No.</text></error>")
     assert condition(error) == "not-allowed (No.)"
 
 
 def test_probe_answers_and_ends() -> None:
-    import sys  # noqa: PLC0415
-
     probe = Probe([], "here", python=sys.executable)
     try:
         assert probe.do("file_size", path="/nowhere/at/all") == 0

@@ -23,6 +23,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
     assert found == {
         "name": "im-int",
         "role": "im_internal",
+        "site": "oslo",
         "addresses": {"servers": ["10.20.1.11", "fd12:20:0:2::11"]},
         "certificate": {
             "common_name": "im.fjord.example",
@@ -57,7 +58,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
 def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     site = base_site(tmp_path)
     for host in ("gw", "desk", "world"):
-        assert {*host_settings(site, host, TODAY)} == {"name", "role", "addresses", "packages"}
+        assert {*host_settings(site, host, TODAY)} == {"name", "role", "site", "addresses", "packages"}
 
 
 def test_packages_follow_from_group_and_probe(tmp_path: Path) -> None:

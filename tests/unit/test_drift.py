@@ -96,3 +96,11 @@ def test_the_site_is_the_inventory(tmp_path: Path) -> None:
     assert site_name([str(site)]) == "oslo"
     assert site_name([str(site / "hosts.yml")]) == "oslo"
     assert site_name([]) == "site"
+
+
+def test_what_a_host_says_cannot_steer_the_terminal(drift: CallbackModule) -> None:
+    drift.v2_runner_on_ok(result("im-int", "Accounts", changed=True, differences=["account \x1b[2J\u202ex: is there"]))
+    drift.v2_runner_on_failed(result("im-int", "Accounts", msg="one\ntwo \x1b[31m"))
+    drift.v2_playbook_on_stats(SimpleNamespace(processed={"im-int": 1}))
+    assert "  account \\u001b[2J\\u202ex: is there" in drift._display.lines
+    assert any(line.endswith("one\ntwo \\u001b[31m") for line in drift._display.lines)

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.sallyport.im.plugins.plugin_utils import authority, new_site, vault, yaml_source
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
+from ansible_collections.sallyport.im.plugins.plugin_utils import authority, check, new_site, vault, yaml_source
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
 from cryptography import x509
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +25,7 @@ def inventories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of sites with the example and the demo of the kit, as git has them."""
     monkeypatch.delenv(vault.KEY_FILE_VARIABLE, raising=False)
     folder = tmp_path / "inventories"
-    private = shutil.ignore_patterns(vault.KEY_FILE, vault.VAULT, new_site.AUTHORITY_FILE, "invitations", ".ssh")
+    private = shutil.ignore_patterns(vault.KEY_FILE, vault.VAULT, AUTHORITY.name, "invitations", ".ssh")
     for name in (new_site.EXAMPLE, new_site.DEMO):
         shutil.copytree(ROOT / "inventories" / name, folder / name, ignore=private)
     return folder
@@ -46,7 +47,7 @@ def refusal(inventories: Path, site: str, domain: str, network: str = "") -> str
 
 def fill_in_the_marked(folder: Path) -> None:
     """Do what the administrator does, and only that."""
-    file = folder / new_site.SITE_FILE
+    file = folder / SITE_FILE
     text = file.read_text("utf-8")
     text = re.sub(r'company: "CHANGE-ME[^"]*"', "company: Oslo AS", text)
     text = re.sub(r'administrator: "CHANGE-ME[^"]*"', "administrator: it@oslo.example", text)
@@ -73,7 +74,7 @@ def test_its_files_are_all_there_with_the_right_modes(inventories: Path) -> None
 
 def test_comments_and_layout_of_the_example_stay(inventories: Path) -> None:
     folder = new_site.make_site("oslo", "im.oslo.example", inventories)
-    for file in (new_site.SITE_FILE, new_site.HOSTS_FILE):
+    for file in (SITE_FILE, HOST_LIST):
         old = (inventories / new_site.EXAMPLE / file).read_text("utf-8").splitlines()
         new = (folder / file).read_text("utf-8").splitlines()
         assert len(new) == len(old)
@@ -150,7 +151,7 @@ def test_a_name_that_another_inventory_gives_itself(inventories: Path) -> None:
 @pytest.mark.parametrize("domain", ["im.oslo.example", "rooms.im.oslo.example"])
 def test_a_domain_that_is_used_already_names_both_places(inventories: Path, domain: str) -> None:
     oslo = new_site.make_site("oslo", "im.oslo.example", inventories)
-    line = yaml_source.read(oslo / new_site.SITE_FILE).line(("sallyport", "domains", "internal"))
+    line = yaml_source.read(oslo / SITE_FILE).line(("sallyport", "domains", "internal"))
     message = refusal(inventories, "bergen", domain)
     assert f"domain {domain} ({inventories}/bergen/group_vars/all/site.yml:{line}) is used already" in message
     assert f"({inventories}/oslo/group_vars/all/site.yml:{line})" in message
@@ -194,7 +195,7 @@ def test_networks_that_cannot_be_divided(network: str) -> None:
     [b"", b"\xff\xfe", b"a: [", b"- 1\n", b"sallyport: 3\n", b"sallyport: {domains: [x], networks: 7, site: {a: 1}}\n"],
 )
 def test_faulty_neighbours_do_no_harm(inventories: Path, content: bytes) -> None:
-    for file in (new_site.SITE_FILE, new_site.HOSTS_FILE):
+    for file in (SITE_FILE, HOST_LIST):
         (inventories / "broken" / file).parent.mkdir(parents=True, exist_ok=True)
         (inventories / "broken" / file).write_bytes(content)
     (inventories / "empty").mkdir()
@@ -222,7 +223,7 @@ def test_a_missing_example(inventories: Path) -> None:
 
 
 def test_an_example_that_was_edited(inventories: Path) -> None:
-    file = inventories / "example" / new_site.SITE_FILE
+    file = inventories / "example" / SITE_FILE
     file.write_text(file.read_text("utf-8").replace("  site: example", "  site: mine"), "utf-8")
     assert "could not be filled in" in refusal(inventories, "oslo", "im.oslo.example")
 
@@ -312,8 +313,50 @@ def test_a_wrong_environment_does_not_cost_the_demo_its_secrets(
 
 
 def test_the_authority_lives_as_long_as_the_site_file_says(inventories: Path) -> None:
-    file = inventories / "example" / new_site.SITE_FILE
+    file = inventories / "example" / SITE_FILE
     file.write_text(f"{file.read_text('utf-8')}\n  certificates: {{server_days: 90, ca_years: 3}}\n", "utf-8")
     folder = new_site.make_site("oslo", "im.oslo.example", inventories)
     certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
     assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 3 * 365
+
+
+def test_check_names_collisions_with_other_sites_beside_other_faults(
+    inventories: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories)
+    fill_in_the_marked(folder)
+    assert check.main([str(folder)]) == 0
+    copied = inventories / "bergen"
+    shutil.copytree(folder, copied)
+    capsys.readouterr()
+    assert check.main([f"{copied}/"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"domain im.oslo.example is used already:.*oslo/group_vars/all/site.yml:\d+", said, re.DOTALL)
+    assert "sallyport.site" in said, "its own faults are still named"
+
+
+def test_a_new_authority_for_another_domain(inventories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories)
+    fill_in_the_marked(folder)
+    before = vault.read_vault(folder)
+    # a wrong password that is found first must not become that of the vault
+    wrong = inventories / "wrong"
+    wrong.write_text("another", "utf-8")
+    monkeypatch.setenv(vault.KEY_FILE_VARIABLE, str(wrong))
+    file = folder / SITE_FILE
+    file.write_text(file.read_text("utf-8").replace("im.oslo.example", "im.oslo.test"), "utf-8")
+    with pytest.raises(SiteFaults, match=r"may not sign for im\.oslo\.test"):
+        load(folder)
+    assert new_site.main(["oslo", "--authority", "--inventories", str(inventories)]) == 0
+    monkeypatch.delenv(vault.KEY_FILE_VARIABLE)
+    assert load(folder).domain == "im.oslo.test"
+    after = vault.read_vault(folder)
+    assert {key for key in before if before[key] != after[key]} == {"ca_key"}
+
+
+def test_an_authority_is_not_made_for_a_faulty_site(inventories: Path) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories)
+    before = everything(folder)
+    assert new_site.main(["oslo", "--authority", "--inventories", str(inventories)]) == 1
+    assert new_site.main(["bergen", "--authority", "--inventories", str(inventories)]) == 1
+    assert everything(folder) == before

@@ -201,9 +201,10 @@ def test_renewed_when_the_site_changes(site: Site, changes: dict[str, Any], what
 
 
 def test_renewed_when_a_third_of_its_life_is_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = authority.utc_now()
+    monkeypatch.setattr(authority, "utc_now", lambda: now)
     site.run()
     old = site.in_place()
-    now = authority.utc_now()
     monkeypatch.setattr(authority, "utc_now", lambda: now + datetime.timedelta(days=59))
     assert site.run()["changed"] is False
     monkeypatch.setattr(authority, "utc_now", lambda: now + datetime.timedelta(days=61))
@@ -387,3 +388,12 @@ def test_an_authority_near_its_end_is_a_warning(site: Site) -> None:
     result = site.run()
     assert "ends in" in result["warnings"][0]
     assert site.run()["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("late", "says"), [(0, ""), (-299, ""), (7200, "2:00:00 behind"), (-90000, "1 day, 1:00:00 ahead of")]
+)
+def test_a_wrong_clock_is_named(late: int, says: str) -> None:
+    warnings = action.clock_warnings(authority.utc_now().timestamp() - late)
+    assert len(warnings) == bool(says)
+    assert says in "".join(warnings)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sallyport.im.plugins.plugin_utils import check
+from ansible_collections.sallyport.im.plugins.plugin_utils import authority, check
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults, nearest, show_location, show_value
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import HOST_LIST, SITE_FILE, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import SiteFile
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import check_domain
 from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import read
@@ -236,3 +236,22 @@ def test_check_is_quick(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
     )
     assert time.monotonic() - started < 1.5
+
+
+def test_check_says_when_the_authority_ends(tmp_path: Path) -> None:
+    site = load(make_site(tmp_path))
+    end = authority.load_certificate((site.folder / AUTHORITY).read_bytes()).not_valid_after_utc.date()
+    assert f"authority valid until {end}\n" in check.summary(site, end - datetime.timedelta(days=181))
+    assert "which is soon. For a new authority" in check.summary(site, end - datetime.timedelta(days=179))
+
+
+def test_thousands_of_unknown_groups_are_named_in_seconds(tmp_path: Path) -> None:
+    groups = "".join(f"    group-{number}: {{title: T}}\n" for number in range(1000))
+    people = "".join(f"    - {{id: p{number}, name: A B, groups: [gruop-{number}]}}\n" for number in range(1000))
+    text = BASE_SITE.replace("  groups:\n", f"  groups:\n{groups}", 1).replace("  people:\n", f"  people:\n{people}", 1)
+    started = time.monotonic()
+    with pytest.raises(SiteFaults) as raised:
+        load(make_site(tmp_path, text))
+    assert len(raised.value.faults) == 1000
+    assert raised.value.faults[0].nearest == "group-0"
+    assert time.monotonic() - started < 5

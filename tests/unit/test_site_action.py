@@ -26,7 +26,7 @@ PLAY = """
 """
 
 
-def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
+def run(folder: Path, *options: str, inventory: str = "") -> tuple[int, dict[str, Any]]:
     play = folder.parent / "play.yml"
     play.write_text(PLAY, encoding="utf-8")
     environment = {
@@ -36,15 +36,20 @@ def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
         "ANSIBLE_LOCAL_TEMP": str(folder.parent / "tmp"),
         "ANSIBLE_DEPRECATION_WARNINGS": "false",
     }
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder), str(play), *options]
+    command = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        inventory or str(folder),
+        str(play),
+        *options,
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.lstrip().startswith("{"), done.stdout + done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("mode", ["--check", "--diff"])
-def test_every_host_gets_its_own_facts(tmp_path: Path, mode: str) -> None:
-    code, result = run(make_site(tmp_path), mode)
+def test_every_host_gets_its_own_facts_in_check_mode_too(tmp_path: Path) -> None:
+    code, result = run(make_site(tmp_path), "--check", "--diff")
     assert code == 0
     loaded, shown = (task["hosts"] for task in result["plays"][0]["tasks"])
     assert {host: answer["msg"] for host, answer in shown.items()} == {
@@ -68,12 +73,23 @@ def test_all_faults_are_named_at_the_first_host_and_no_host_goes_on(tmp_path: Pa
     assert all("named at the host im-int" in messages[host] for host in ("gw", "desk", "world"))
 
 
-def test_ansible_s_own_password_opens_the_vault(tmp_path: Path) -> None:
+def test_ansible_s_own_password_opens_the_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the inventory written as people write it: with a slash at its end, or as the host list itself."""
     folder = make_site(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (folder / ".vault-password").unlink()
-    code, result = run(folder, "--limit", "desk")
+    code, result = run(folder, "--limit", "desk", inventory="oslo/")
     assert code != 0
     assert "no password for it was found" in result["plays"][0]["tasks"][0]["hosts"]["desk"]["msg"]
     password = tmp_path / "password"
     password.write_bytes(PASSWORD)
-    assert run(folder, "--limit", "desk", "--vault-password-file", str(password))[0] == 0
+    assert run(folder, "--limit", "desk", "--vault-password-file", str(password), inventory="./oslo/hosts.yml")[0] == 0
+
+
+def test_the_command_line_cannot_replace_the_site_file(tmp_path: Path) -> None:
+    given = json.dumps({"sallyport": {"site": "evil"}, "sallyport_host": {"domain": "im.evil.example"}})
+    code, result = run(make_site(tmp_path), "--limit", "desk", "-e", given)
+    assert code != 0
+    message = result["plays"][0]["tasks"][0]["hosts"]["desk"]["msg"]
+    assert "-e gives sallyport and sallyport_host" in message
+    assert "site.yml" in message

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ansible.plugins.action import ActionBase
 from ansible_collections.sallyport.im.plugins.action import xmpp_invitation as invitation_action
 from ansible_collections.sallyport.im.plugins.module_utils import prosody_accounts as accounts
 from ansible_collections.sallyport.im.plugins.module_utils import prosody_admin as admin
@@ -220,3 +222,47 @@ def test_an_invitation_is_a_private_file(tmp_path: Path) -> None:
 def test_an_invitation_without_a_page_names_the_address() -> None:
     made = {"name": "alice", "url": "", "uri": "xmpp:a?register", "until": "2026-11-25T17:33:17Z"}
     assert "\nxmpp:a?register\n" in invitation_action.text_of(made, "h")
+
+
+def test_only_names_of_the_task_become_files() -> None:
+    assert invitation_action.names_of(PEOPLE) == {"alice", "dora", "probe-a"}
+    assert invitation_action.names_of("[]") == frozenset()
+
+
+class Taken(invitation_action.ActionModule):
+    """The action on a host that somebody has taken over."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        arguments = {"accounts": PEOPLE, "folder": str(folder), "host": "im.demo.example", "person": "alice"}
+        self._task = SimpleNamespace(args=arguments, async_val=0, check_mode=False, diff=False)
+        self._connection = SimpleNamespace(_play_context=SimpleNamespace(no_log=False))
+        self._name = name
+        self.seen_by_vvv: list[bool] = []
+
+    def _execute_module(self, **_: object) -> dict[str, object]:
+        self.seen_by_vvv.append(not self._connection._play_context.no_log)
+        made = {"name": self._name, "url": "https://x/?secret", "uri": "xmpp:a", "until": "2026-11-25T17:33:17Z"}
+        return {"changed": True, "invitations": [made]}
+
+
+def run_action(action: Taken, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.setattr(ActionBase, "run", lambda *_: {})
+    return action.run(None, {})
+
+
+@pytest.mark.parametrize("name", ["../alice", "mallory", "/etc/cron.d/x"])
+def test_a_host_cannot_choose_where_an_invitation_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    answer = run_action(Taken(name, tmp_path / "invitations"), monkeypatch)
+    assert answer["failed"]
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_token_is_neither_in_the_result_nor_shown_by_vvv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Taken("alice", tmp_path / "invitations")
+    answer = run_action(action, monkeypatch)
+    assert "secret" not in str(answer)
+    assert "secret" in (tmp_path / "invitations" / "alice.txt").read_text()
+    assert action.seen_by_vvv == [False]
+    assert action._connection._play_context.no_log is False
