@@ -17,7 +17,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test acceptance check lint unit verify drift new-site password bench docs clean setup engine image demo-secrets decision-point molecule requirements
+.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets decision-point molecule requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ acceptance: setup ## the long rest on the demo, in parts of under ten minutes ea
 	  else pytest tests/acceptance/$$part; fi; \
 	done
 
+new-authority: .venv/ready ## a new authority for a site, where the old one no longer fits: SITE=<name>
+	@python -m $(utils).new_site --authority $(SITE)
+
 password: .venv/ready ## the password of one of the demo's people: PERSON=alice
 	@python -c "from pathlib import Path; from $(utils).vault import read_vault; \
 	  print(read_vault(Path('inventories/demo'))['demo_passwords']['$(PERSON)'])"
@@ -105,6 +108,7 @@ bench: setup ## the measurements of docs/performance.md, as ratios in one run
 docs: .venv/ready ## the generated references in docs/, from the site model
 	python -m $(utils).check --schema >docs/site.schema.json
 	python -m $(utils).check --reference >docs/site-file.md
+	python -m system.controls_page >docs/controls.md
 
 ## any site
 

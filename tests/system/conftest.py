@@ -222,7 +222,9 @@ def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
     hosts = facts.in_group(group)
     chosen = next((host for host in hosts if host.variables.get("sallyport_probe")), hosts[0] if hosts else None)
     if chosen is None:
-        raise NotTried(f"the host list has no host in {group}")
+        # pytest counts what a fixture raises as an error; a site without such a host has made none
+        leave_out = pytest.fail if facts.demo else pytest.skip
+        leave_out(f"not tried: the host list has no host in {group}")
     probe = Probe(chosen.command(), chosen.name)
     yield probe
     probe.close()

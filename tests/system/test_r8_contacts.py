@@ -34,6 +34,7 @@ POLICY = "/etc/sallyport/policy.json"
 KEPT_POLICY = "/root/sallyport-policy-kept.json"
 INVITATION = VERDICT.replace("mod_sallyport/verdict.lib", "mod_sallyport_invitation/mod_sallyport_invitation")
 POLICY_READER = VERDICT.replace("verdict", "policy")
+CONTACTS = VERDICT.replace("verdict", "contacts")
 
 
 def _message(kind: str, _: Client, receiver: Client, number: str) -> str:
@@ -67,7 +68,7 @@ def expected_contacts(facts: SiteFacts, person: str) -> set[str]:
     says="Everybody has the company's contact list from the first moment, without adding anybody.",
     permitted="The contact list holds each colleague of one's groups.",
     forbidden="Anybody else in it.",
-    breakage=Breakage(CONFIG, r'^\t"sallyport";.*$', ""),
+    breakage=Breakage(CONTACTS, r"if policy:valid\(name, self\.today\) then", "if false then"),
 )
 def test_contacts_from_groups(
     facts: SiteFacts, client: Callable[[str], Client], demo_people: list[str], seen: Seen
@@ -428,23 +429,28 @@ def test_policy_fails_closed(
     id="R8-expired-person",
     practice="R8",
     says="Whose last day is over can no longer be reached, and is in nobody's contact list.",
-    permitted="A message between people within their dates.",
-    forbidden="A message to somebody whose entry has ended.",
-    breakage=Breakage(CONFIG, r'^\t"sallyport";.*$', ""),
+    permitted="A message to a colleague within her dates.",
+    forbidden="A message from a colleague to somebody whose entry has ended.",
+    breakage=Breakage(POLICY_READER, r"^(\s*)return \(not person\.first or .*$", r"\1return true;"),
 )
-def test_expired_person(facts: SiteFacts, client: Callable[[str], Client], events: Events, seen: Seen) -> None:
-    today = set(facts.people_today())
-    ended = [person["id"] for person in facts.sallyport.get("people", []) if person["id"] not in today]
+def test_expired_person(
+    facts: SiteFacts, client: Callable[[str], Client], demo_people: list[str], events: Events, seen: Seen
+) -> None:
+    today = facts.people_today()
+    ended = {person["id"]: person for person in facts.sallyport.get("people", []) if person["id"] not in today}
     if not ended:
         raise NotApplicable("no entry of this site has ended")
-    person, friend = client("probe-a"), client("probe-b")
-    text = fresh("today")
-    arrives(person, friend, f"<message to='{friend.bare}' id='{text}'><body>{text}</body></message>", text)
-    for name in ended:
+    for name, entry in ended.items():
+        colleagues = [one for one in demo_people if set(today[one]["groups"]) & set(entry["groups"])]
+        if len(colleagues) < 2:
+            raise NotTried(f"the kit can sign in as nobody who is in a group of {name}, as it should be")
+        person, friend = client(colleagues[0]), client(colleagues[1])
+        text = fresh("today")
+        arrives(person, friend, f"<message to='{friend.bare}' id='{text}'><body>{text}</body></message>", text)
         mark, number = events.mark(), fresh("ended")
         start = person.say(f"{name}@{facts.domain}", number)
         answer = person.wait(start, 5, id=number, type="error")
         assert answer is not None, f"a message to {name}, whose entry has ended, got no error"
         one_refusal(events, mark, number, "stranger")
         assert f"{name}@{facts.domain}" not in person.contacts(), f"{name} is still in a contact list"
-        seen(f"To {name}, whose entry has ended: {why(answer)}.")
+        seen(f"{person.account} to {name}, whose entry has ended: {why(answer)}.")
