@@ -129,6 +129,8 @@ ARGUMENTS: dict[str, object] = {
 
 def refusal(person: str, entries: list[dict[str, object]]) -> str:
     """Say why a person cannot be invited, or ""."""
+    if not person:
+        return f"person: nobody is named; add -e person=<id>, or -e person={ALL} for all without a password"
     people = {str(e["name"]): bool(e["enabled"]) for e in entries if not e["secret"]}
     if person in people:
         dates = f"person: {person} is not enabled today; change `from` or `until` in the site file, then run site.yml"

@@ -39,7 +39,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
 
 EXAMPLE = "example"
 DEMO = "demo"
-DEMO_PEOPLE = ("alice", "bob", "carl")  # dora's account is over, so she needs no password
+DEMO_PEOPLE = ("alice", "bob")  # carl waits with his invitation for whoever tries the demo; dora has left
 INVITATIONS = "invitations"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
 HOST_NUMBERS = {"im_internal": 11, "gateway": 2, "desktops": 21}  # last part of the first address in each group

@@ -285,7 +285,7 @@ def test_the_demo_gets_secrets_once(inventories: Path) -> None:
     held = vault.read_vault(folder)
     passwords = held["demo_passwords"]
     assert isinstance(passwords, dict)
-    assert set(passwords) == {"alice", "bob", "carl"}
+    assert set(passwords) == {"alice", "bob"}
     before = everything(folder)
     assert new_site.demo_secrets(inventories) is False
     assert everything(folder) == before

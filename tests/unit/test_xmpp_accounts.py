@@ -199,7 +199,7 @@ PEOPLE: list[dict[str, object]] = [
         ("zzz", "the site file has 2 people"),
         ("dora", "not enabled today"),
         ("probe-a", "account of the kit"),
-        ("", "not in the site file"),
+        ("", "nobody is named"),
     ],
 )
 def test_who_may_be_invited(person: str, says: str) -> None:
