@@ -154,15 +154,16 @@ class Client(Stream):
         self.bare = f"{name}@{DOMAIN}"
         self.jid = f"{self.bare}/{resource}"
 
-    def authenticate(self) -> None:
-        """Signs in by SCRAM-SHA-256, without binding a resource; raises SignInError."""
-        self.open()
-        self.until(lambda e: e.tag == f"{STREAM}features")
+    def authenticate(self, again: bool = False) -> None:
+        """Asks for a challenge (SCRAM-SHA-256), on a stream that is open already when `again`; raises SignInError."""
+        if not again:
+            self.open()
+            self.until(lambda e: e.tag == f"{STREAM}features")
         first = f"n={self.name},r={base64.b64encode(os.urandom(12)).decode()}"
         text = base64.b64encode(f"n,,{first}".encode()).decode()
         self.write(f"<auth xmlns='{SASL}' mechanism='SCRAM-SHA-256'>{text}</auth>")
-        challenge = base64.b64decode(self._sasl_answer().text or "").decode()
-        self.finish = _scram(self.password, first, challenge)
+        self.challenge = base64.b64decode(self._sasl_answer().text or "").decode()
+        self.finish = _scram(self.password, first, self.challenge)
 
     def complete(self) -> None:
         """Sends the proof of the password; raises SignInError."""

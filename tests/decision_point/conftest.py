@@ -25,7 +25,6 @@ def one_server() -> Iterator[Server]:
 @pytest.fixture
 def server(one_server: Server) -> Iterator[Server]:
     """The server with the usual policy in force and no event in the window."""
-    one_server.change()
-    one_server.mark()
+    one_server.offset = one_server.change()
     yield one_server
     one_server.end()

@@ -4,29 +4,40 @@ plugin_paths = { "/usr/local/lib/sallyport/prosody-modules" }
 modules_enabled = {
 	"roster", "saslauth", "disco", "carbons", "pep", "vcard4", "vcard_legacy", "bookmarks", "blocklist", "mam", "smacks",
 	"csi_simple", "ping", "time", "version", "uptime", "offline", "admin_shell", "user_account_management",
-	"invites", "invites_register", "lastactivity",
+	"invites", "invites_register", "lastactivity", "password_policy",
 }
 modules_disabled = { "s2s" }
 c2s_require_encryption = false
 s2s_require_encryption = false
 authentication = "sallyport"
 password_hash = "SHA-256"
+-- as a site has it, except that these tests have no TLS
+disable_sasl_mechanisms = {
+	"PLAIN"; "LOGIN"; "DIGEST-MD5"; "SCRAM-SHA-1"; "SCRAM-SHA-1-PLUS"; "OAUTHBEARER"; "EXTERNAL"; "ANONYMOUS";
+}
 default_iteration_count = 4096
 storage = "internal"
 archive_expires_after = "1w"
 default_archive_policy = true
 smacks_hibernation_time = 60
 c2s_interfaces = { "*" }
+http_ports = { 5280 }
+http_interfaces = { "*" }
+https_ports = { }
+trusted_proxies = { }
 component_ports = { 5347 }
 component_interfaces = { "*" }
 sallyport_sign_in_attempts = 10
 sallyport_sign_in_lockout = 8
 sallyport_sign_in_address_attempts = 40
+sallyport_sessions = 8
 log = { info = "/var/log/prosody/prosody.log" }
 pidfile = "/run/prosody/prosody.pid"
 
 VirtualHost "im.test.example"
-	modules_enabled = { "sallyport" }
+	modules_enabled = { "sallyport", "sallyport_invitation" }
+	invites_page = "http://im.test.example:5280/invitation?{invite.token}"
+	password_policy = { length = 12, exclude_username = true }
 
 Component "rooms.im.test.example" "muc"
 	modules_enabled = { "muc_mam", "sallyport" }

@@ -22,6 +22,7 @@ MODULES = HERE.parents[1] / "roles/im_server/files/prosody-modules"
 POLICY_PATH = "/etc/sallyport/policy.json"
 EVENTS_PATH = "/var/log/prosody/im-events.jsonl"
 LABEL = "sallyport=1"
+END = "-- end of the answer --"
 
 Policy = dict[str, Any]
 
@@ -67,6 +68,12 @@ def run(*command: str, text: str | None = None) -> str:
     return done.stdout
 
 
+def _status(output: str) -> dict[str, Any]:
+    """Returns the JSON object in what the shell printed."""
+    found: dict[str, Any] = json.loads(output[output.index("{") : output.rindex("}") + 1])
+    return found
+
+
 class Server:
     """Prosody in a container: its policy, its events, its clients."""
 
@@ -75,6 +82,8 @@ class Server:
         self.name = name
         self.policy = copy.deepcopy(POLICY)
         self.offset = 0
+        self.reader: subprocess.Popen[str] | None = None
+        self.in_force = ""  # sha256 of the policy that is known to be in force and untouched
         self.clients: list[Client] = []
         # A network of its own: nothing else on this machine depends on it, and it depends on nothing else.
         run("docker", "network", "create", "--label", LABEL, name)
@@ -90,6 +99,9 @@ class Server:
             LABEL,
             "-v",
             f"{MODULES}:/usr/local/lib/sallyport/prosody-modules:ro",
+            # a small disk for the logs: a test fills it
+            "--tmpfs",
+            "/var/log/prosody:size=64m,mode=0755",
             image,
             "sleep",
             "infinity",
@@ -98,12 +110,13 @@ class Server:
         self.address = run("docker", "inspect", "-f", shown, name).strip()
         self.sh(
             "command -v prosody || { apt-get update -q && DEBIAN_FRONTEND=noninteractive "
-            "apt-get install -q -y --no-install-recommends prosody; }"
+            "apt-get install -q -y --no-install-recommends prosody prosody-modules; }"
         )
         self.sh(
             "mkdir -p /etc/sallyport /run/prosody && chown prosody /run/prosody && cat > /etc/prosody/prosody.cfg.lua",
             (HERE / "prosody.cfg.lua").read_text(encoding="utf-8"),
         )
+        self.sh(f"chown prosody:adm /var/log/prosody; install -o prosody -g adm -m 0640 /dev/null {EVENTS_PATH}")
         self.put(json.dumps(self.policy))
         self.start()
         self.accounts({name: f"pw-{name}" for name in ACCOUNTS})
@@ -112,8 +125,26 @@ class Server:
         """Runs a shell script in the container, with input; returns its output."""
         return run("docker", "exec", "-i", self.name, "sh", "-ec", script, text=text)
 
+    def ask(self, question: str) -> str:
+        """Runs a short script that reads nothing, in a shell that stays open: a fraction of what `sh` costs."""
+        if self.reader is None:
+            self.reader = subprocess.Popen(
+                ["docker", "exec", "-i", self.name, "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self.reader.stdin
+        assert self.reader.stdout
+        self.reader.stdin.write(f"( {question} ) </dev/null; echo; echo {END}\n")
+        self.reader.stdin.flush()
+        lines: list[str] = []
+        while not lines or lines[-1] != END:
+            line = self.reader.stdout.readline()
+            assert line, f"the shell in {self.name} ended"
+            lines.append(line.rstrip("\n"))
+        return "\n".join(lines[:-1])
+
     def shell(self, code: str) -> str:
         """Evaluates one line in Prosody's own shell (a scratch server: no secret is at stake)."""
+        self.in_force = ""
         return self.sh("prosodyctl shell", code + "\nbye\n")
 
     def accounts(self, passwords: dict[str, str]) -> None:
@@ -128,6 +159,7 @@ class Server:
 
     def start(self) -> None:
         """Starts Prosody and waits until it listens."""
+        self.in_force = ""
         self.sh("setpriv --reuid=prosody --regid=prosody --init-groups prosody -D")
         self.wait("ss -ltn 2>/dev/null | grep -q :5222 || grep -q ':1466 ' /proc/net/tcp /proc/net/tcp6")
         self.wait("test -S /var/lib/prosody/prosody.sock")
@@ -158,32 +190,44 @@ class Server:
 
     def put(self, text: str) -> None:
         """Writes the policy file as it is."""
+        self.in_force = ""
         self.sh(f"cat > {POLICY_PATH}.new && mv {POLICY_PATH}.new {POLICY_PATH}", text)
 
     def status(self) -> dict[str, Any]:
         """Returns what the decision point says of itself."""
-        out = self.sh(f"prosodyctl shell sallyport status {DOMAIN}")
-        found: dict[str, Any] = json.loads(out[out.index("{") : out.rindex("}") + 1])
-        return found
+        return _status(self.sh(f"prosodyctl shell sallyport status {DOMAIN}"))
 
-    def load(self, policy: Policy) -> None:
-        """Puts a policy in force, and waits until everybody has been told."""
+    def load(self, policy: Policy) -> int:
+        """Puts a policy in force and waits until everybody has been told; returns the size of the event file then.
+
+        One call of docker, unless somebody is still to be told: most tests spend most of their time here.
+        """
         text = json.dumps(policy)
-        self.put(text)
-        self.sh(f"prosodyctl shell sallyport reload {DOMAIN}")
         digest = hashlib.sha256(text.encode()).hexdigest()
+        size = f"echo; echo size $(stat -c %s {EVENTS_PATH})"
+        if self.in_force == digest:
+            out = self.ask(f"sha256sum {POLICY_PATH}; {size}")
+            if digest in out:
+                return int(out.rsplit("size ", 1)[1])
+        out = self.sh(
+            f"cat > {POLICY_PATH}.new; mv {POLICY_PATH}.new {POLICY_PATH}; "
+            f"prosodyctl shell sallyport reload {DOMAIN}; {size}",
+            text,
+        )
+        status = _status(out)
         limit = time.monotonic() + 20
         while True:
-            status = self.status()
             assert status["sha256"] == digest, status
             if status["pending"] == 0:
-                return
+                self.in_force = digest
+                return int(out.rsplit("size ", 1)[1])
             assert time.monotonic() < limit, status
             time.sleep(0.1)
+            status = self.status()
 
-    def change(self, **sections: Any) -> None:
-        """Puts the usual policy with some sections replaced in force."""
-        self.load({**copy.deepcopy(POLICY), **sections})
+    def change(self, **sections: Any) -> int:
+        """Puts the usual policy with some sections replaced in force; returns what `load` does."""
+        return self.load({**copy.deepcopy(POLICY), **sections})
 
     def client(self, name: str, available: bool = True, **options: str) -> Client:
         """Returns a signed-in client that `end` closes."""
@@ -193,12 +237,12 @@ class Server:
 
     def mark(self) -> None:
         """Forgets the events so far."""
-        self.offset = int(self.sh(f"stat -c %s {EVENTS_PATH} 2>/dev/null || echo 0"))
+        self.offset = int(self.ask(f"stat -c %s {EVENTS_PATH} || echo 0"))
 
     def events(self, **wanted: str | None) -> list[dict[str, Any]]:
         """Returns the events since `mark` that have these fields."""
-        text = self.sh(f"tail -c +{self.offset + 1} {EVENTS_PATH} 2>/dev/null || true")
-        found = [json.loads(line) for line in text.splitlines()]
+        text = self.ask(f"tail -c +{self.offset + 1} {EVENTS_PATH}")
+        found = [json.loads(line) for line in text.split("\n") if line]
         fields = {key.rstrip("_"): value for key, value in wanted.items()}
         return [event for event in found if all(event.get(k) == v for k, v in fields.items())]
 
@@ -211,6 +255,9 @@ class Server:
     def remove(self) -> None:
         """Removes the container."""
         self.end()
+        if self.reader:
+            self.reader.kill()
+            self.reader.wait()
         run("docker", "rm", "-f", self.name)
         run("docker", "network", "rm", self.name)
 

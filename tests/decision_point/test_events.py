@@ -104,6 +104,39 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
     assert bob.bodies() == ["again"]
 
 
+def test_a_full_disk(server: Server) -> None:
+    """Nothing passes while nothing can be recorded; afterwards each line but the torn one is whole."""
+    alice, bob = server.client("alice"), server.client("bob")
+    server.sh("dd if=/dev/zero of=/var/log/prosody/filler bs=64k 2>/dev/null || true")
+    try:
+        numbers = [alice.message(bob.bare, f"<body>{n}</body>", number=f"full-{n:0300}") for n in range(40)]
+        alice.settle()
+        bob.settle()
+        refused = [n for n in numbers if alice.find("message", id=n, type="error")]
+        # the last page of the file may take a few more lines
+        assert len(refused) > 20
+        assert error_of(alice.find("message", id=refused[-1])[0])[:2] == ("wait", "resource-constraint")
+        assert len(bob.bodies()) == len(numbers) - len(refused)
+    finally:
+        server.sh("rm -f /var/log/prosody/filler")
+    delivered = len(bob.bodies())
+    alice.message(bob.bare, "<body>again</body>")
+    alice.settle()
+    bob.settle()
+    assert bob.bodies()[-1] == "again"
+    whole = torn = 0
+    for line in server.sh(f"tail -c +{server.offset + 1} {EVENTS_PATH}").splitlines():
+        try:
+            json.loads(line)
+            whole += 1
+        except ValueError:
+            torn += 1
+    assert whole == delivered + 1
+    assert torn <= 1
+    # without the torn line, in the same file
+    server.sh(f"grep '}}$' {EVENTS_PATH} >/tmp/whole; cat /tmp/whole >{EVENTS_PATH}")
+
+
 @pytest.mark.parametrize("kind", ["chat", "normal", "headline", "groupchat", "error", "strange"])
 def test_one_event_for_each_message_of_any_type(server: Server, kind: str) -> None:
     alice, bob = server.client("alice"), server.client("bob")

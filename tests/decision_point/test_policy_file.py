@@ -135,6 +135,67 @@ def test_a_module_that_does_not_load_lets_nobody_in(mended: Server) -> None:
         server.sh("sed -i 's#\"/tmp/broken\",##' /etc/prosody/prosody.cfg.lua")
 
 
+CORE = f"prosody.hosts['{DOMAIN}'].modules.sallyport.module:shared('/*/sallyport/core')"
+
+
+def test_midnight(mended: Server) -> None:
+    """Somebody's last day ends while both are signed in and in a room: lists, room and session follow the date."""
+    server = mended
+    today = server.shell(">return 'day ' .. os.date('!%Y-%m-%d')").split("day ")[1][:10]
+    server.change(people={**server.policy["people"], "bob": {**server.policy["people"]["bob"], "until": today}})
+    alice, bob = server.client("alice"), server.client("bob")
+    for client in (alice, bob):
+        client.join("staff")
+        client.settle()
+        client.seen.clear()
+    server.shell(
+        ">local real = os.date; os.date = function(f, t) return f == '!%Y-%m-%d' and '2999-01-01' or real(f, t) end; "
+        "_G.real_date = real; return 'set'"
+    )
+    server.mark()
+    number = alice.message(bob.jid)
+    alice.settle()
+    assert error_of(alice.find("message", id=number)[0])[1] == "not-allowed"  # at once, by the verdict
+    server.shell(f">{CORE}.follow_date(); return 'followed'")
+    with pytest.raises(ConnectionError):
+        bob.until(lambda _: False)
+    alice.settle()
+    assert alice.find("presence", type="unavailable", from_=bob.jid)
+    assert alice.find("presence", type="unavailable", from_=f"staff@{ROOMS}/bob")
+    assert set(alice.roster()) == {f"erik@{DOMAIN}", f"fred@{DOMAIN}"}  # fred's first day has come
+    with pytest.raises(SignInError):
+        server.client("bob")
+
+
+def test_the_decision_point_loaded_anew_with_another_policy(mended: Server) -> None:
+    """What an open session still holds from before counts for nothing."""
+    server = mended
+    alice, bob = server.client("alice"), server.client("bob")
+    bob_elsewhere = {**server.policy["people"]["bob"], "groups": ["board"]}
+    server.put(json.dumps({**server.policy, "people": {**server.policy["people"], "bob": bob_elsewhere}}))
+    server.shell(f"module:reload('sallyport', '{DOMAIN}')")
+    alice.until(lambda e: e.get("type") == "unavailable" and e.get("from") == bob.jid)
+    assert set(alice.roster()) == {f"erik@{DOMAIN}"}
+    number = alice.message(bob.jid)
+    alice.settle()
+    assert error_of(alice.find("message", id=number)[0])[1] == "not-allowed"
+    # and a version of it that does not load leaves the old one at work
+    server.sh(
+        "mkdir -p /tmp/broken/mod_sallyport && echo 'error(\"at work\")' > /tmp/broken/mod_sallyport/mod_sallyport.lua"
+        " && sed -i 's#plugin_paths = {#plugin_paths = { \"/tmp/broken\",#' /etc/prosody/prosody.cfg.lua"
+        " && prosodyctl reload"
+    )
+    try:
+        server.shell(f"module:reload('sallyport', '{DOMAIN}')")
+        number = alice.message(bob.jid)
+        alice.settle()
+        bob.settle()
+        assert alice.find("message", id=number, type="error")
+        assert not bob.find("message")
+    finally:
+        server.sh("sed -i 's#\"/tmp/broken\",##' /etc/prosody/prosody.cfg.lua")
+
+
 def silent(alice: Client, bob: Client, rule: str, server: Server) -> None:
     """Asserts that nothing goes from one to the other, whatever it is, and that the sender is told."""
     bob.settle()

@@ -74,6 +74,14 @@ describe("the event file", function()
 		assert.equal("ka?b", files[1].writes[1]:sub(1, 4));
 	end);
 
+	it("cuts what is too long between two characters, in lists too", function()
+		local log = events.new("x", means());
+		local event = { kind = ("ü"):rep(2000); reason = ("x"):rep(3071); content = { ("y"):rep(4000) } };
+		log:write(event);
+		assert.equal(("ü"):rep(1535) .. "…" .. ("x"):rep(3071) .. "1970", files[1].writes[1]:sub(1, 3070 + 3 + 3071 + 4));
+		assert.equal(("y"):rep(3071) .. "…", event.content[1]);
+	end);
+
 	it("has times in UTC with milliseconds", function()
 		assert.equal("2026-01-01T00:00:00.250Z", events.timestamp(1767225600.25));
 	end);

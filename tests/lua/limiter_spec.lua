@@ -64,6 +64,27 @@ describe("the limit on wrong passwords", function()
 		assert.is_nil(wrong(9));
 	end);
 
+	it("takes a network of IPv6 for one address", function()
+		for host = 1, 10 do limits:failed("alice", ("fd21:3:2::%x"):format(host)); end
+		assert.is_true(limits:locked("alice", "fd21:3:2:0:ffff::1"));
+		assert.is_false(limits:locked("alice", "fd21:3:2:1::1"));
+		for written, place in pairs({
+			["10.1.2.3"] = "10.1.2.3"; ["::1"] = "::1"; unknown = "unknown"; ["::ffff:10.1.2.3"] = "::ffff:10.1.2.3";
+			["FD21:3:2:0:1:2:3:4"] = "fd21:3:2:0::/64"; ["fd21:0003:2:0000::5"] = "fd21:3:2:0::/64";
+			["fd21::"] = "fd21:0:0:0::/64"; ["::5"] = "0:0:0:0::/64"; ["fe80::1%eth0"] = "fe80:0:0:0::/64";
+		}) do
+			assert.equal(place, limiter.place(written));
+		end
+	end);
+
+	it("ends for an address as well", function()
+		for number = 1, 30 do limits:failed("name" .. number, "10.0.0.1"); end
+		clock = 899;
+		assert.is_true(limits:locked("anybody", "10.0.0.1"));
+		clock = 900;
+		assert.is_false(limits:locked("anybody", "10.0.0.1"));
+	end);
+
 	it("is bounded", function()
 		assert.same({ 10000, 10000 }, sizes);
 	end);

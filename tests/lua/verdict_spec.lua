@@ -44,6 +44,12 @@ describe("the verdict on the way out", function()
 		{ "refused stranger", { stanza = "presence"; subscription = true; to = "carl" } };
 		{ "refused account-locked", { target = "self"; stanza = "iq"; account_removal = true } };
 		{ "refused archive-locked", { target = "self"; stanza = "iq"; archive_change = true } };
+		{ "refused roster-locked", { stanza = "iq"; roster_push = true } };
+		{ "refused stranger", { stanza = "iq"; roster_push = true; to = "carl" } };
+		{ "refused forged", { forged = true } };
+		{ "refused forged", { forged = true; answer = true } };
+		{ "refused forged", { forged = true; target = "room"; to = "staff" } };
+		{ "refused stranger", { forged = true; to = "carl" } };
 		{ "refused calls", { call = true } };
 		{ "refused calls", { call = true; target = "self"; to = "alice" } };
 		{ "refused stranger", { call = true; to = "carl" } };

@@ -4,9 +4,12 @@
 -- The wrapped provider does all the work; this module only adds the door around the sign-in itself.
 
 local cache = require "prosody.util.cache".new;
+local hashes = require "prosody.util.hashes";
 local json = require "prosody.util.json";
 local now = require "prosody.util.time".now;
+local random = require "prosody.util.random".bytes;
 local st = require "prosody.util.stanza";
+local uuid = require "prosody.util.uuid".generate;
 
 local limiter = module:require "limiter";
 
@@ -16,8 +19,11 @@ local limits = limiter.new({
 	address_attempts = module:get_option_integer("sallyport_sign_in_address_attempts", 5 * attempts, 1);
 	seconds = module:get_option_period("sallyport_sign_in_lockout", 900);
 }, cache, now);
+-- as mod_auth_internal_hashed has it
+local default_iterations = module:get_option_integer("default_iteration_count", 10000, 4096);
 
 local core = module:shared("/*/sallyport/core");
+core.limits = limits; -- the page of the invitations counts wrong ones with it
 
 module:depends("auth_internal_hashed");
 local accounts;
@@ -39,16 +45,60 @@ local function record(session, name, rule, reason)
 	});
 end
 
--- @return nil when the door is open, else condition (RFC 6120, 6.5), rule, reason
+local REASONS = {
+	["no-policy"] = "The server's message policy is not loaded";
+	["locked-out"] = "Too many wrong passwords; try again later";
+	["sender"] = "Not among the people of this site today";
+	["disabled"] = "The account is not open";
+	["wrong-password"] = "The password was not right";
+	account = "Too many wrong passwords for this account from this address";
+	address = "Too many wrong passwords from this address";
+};
+
+-- @return nil when the door is open, else the rule
 local function closed(name, address)
-	if not ready() then return "temporary-auth-failure", "no-policy", "The server's message policy is not loaded"; end
-	if limits:locked(name, address) then
-		return "temporary-auth-failure", "locked-out", "Too many wrong passwords; try again later";
-	end
-	if not core.policy:valid(name, core.today()) then
-		return "not-authorized", "sender", "Not among the people of this site today";
-	end
+	if not ready() then return "no-policy"; end
+	if limits:locked(name, address) then return "locked-out"; end
 	return nil;
+end
+
+local function is_person(name)
+	return core.policy ~= nil and core.policy:valid(name, core.today());
+end
+
+-- A name that cannot sign in gets a challenge like any other, so that asking does not tell who works here: a salt
+-- that stays the same for the name, also over restarts, and keys that no password fits (RFC 5802, 9).
+local own_data = module:open_store("sallyport_challenge");
+local secret;
+
+local function pretended_salt(name)
+	if not secret then
+		local kept = own_data:get(nil) or {};
+		if not kept.secret then
+			kept = { secret = uuid() .. uuid() };
+			local ok, err = own_data:set(nil, kept);
+			if not ok then module:log("warn", "The secret for challenges is not kept: %s", err); end
+		end
+		secret = kept.secret;
+	end
+	-- in the shape of the salts of mod_auth_internal_hashed, which are UUIDs of version 4
+	local hex = hashes.hmac_sha256(secret, name, true);
+	local variant = tonumber(hex:sub(16, 16), 16) % 4 + 1;
+	return ("%s-%s-4%s-%s%s-%s"):format(hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 15), ("89ab"):sub(variant, variant),
+		hex:sub(17, 19), hex:sub(20, 31));
+end
+
+local function pretend(profile)
+	for method, credentials in pairs(profile) do
+		if type(credentials) == "function" and method:find("scram_", 1, true) == 1 then
+			profile[method] = function(handler, name, ...)
+				local stored_key, server_key, iterations, salt, open = credentials(handler, name, ...);
+				if open and stored_key and is_person(name) then return stored_key, server_key, iterations, salt, open; end
+				handler.closed_account = open == false;
+				return random(32), random(32), default_iterations, pretended_salt(name), true;
+			end;
+		end
+	end
 end
 
 -- The door stands around each step of the exchange, so that it holds for all mechanisms, and so that many
@@ -58,11 +108,19 @@ local function guard(handler, session)
 	local process, clean_clone = handler.process, handler.clean_clone;
 
 	local function refused(name)
-		local condition, rule, reason = closed(name, address);
-		if not condition then return nil; end
-		record(session or {}, name, rule, reason);
-		-- Whether an address belongs to the site is not told to somebody who has not signed in.
-		return "failure", condition, rule ~= "sender" and reason or nil;
+		local rule = closed(name, address);
+		if not rule then return nil; end
+		record(session or {}, name, rule, REASONS[rule]);
+		return "failure", "temporary-auth-failure", REASONS[rule];
+	end
+
+	-- Whatever the reason, it looks like a wrong password, and counts like one: names are not to be guessed either.
+	local function wrong(handler_, name)
+		local rule = not is_person(name) and "sender" or handler_.closed_account and "disabled" or "wrong-password";
+		record(session or {}, name, rule, REASONS[rule]);
+		local locked = limits:failed(name, address);
+		if locked then record(session or {}, name, "lockout", REASONS[locked]); end
+		return "failure", "not-authorized", nil;
 	end
 
 	function handler:process(message)
@@ -76,25 +134,15 @@ local function guard(handler, session)
 		if not name then return status, condition, text; end
 		if not before then
 			local late, late_condition, late_text = refused(name);
-			if late then
-				-- Guessing names counts like guessing passwords.
-				if late_condition == "not-authorized" then limits:failed(name, address); end
-				return late, late_condition, late_text;
-			end
+			if late then return late, late_condition, late_text; end
 		end
-		if status == "success" then
+		if status == "failure" and condition == "account-disabled" then
+			self.closed_account = true;
+			return wrong(self, name);
+		elseif status == "failure" and condition == "not-authorized" or status == "success" and not is_person(name) then
+			return wrong(self, name);
+		elseif status == "success" then
 			limits:succeeded(name, address);
-		elseif status == "failure" and (condition == "not-authorized" or condition == "account-disabled") then
-			-- An account that is closed, or waits for its invitation, looks like one that does not exist.
-			local disabled = condition == "account-disabled";
-			condition, text = "not-authorized", nil;
-			record(session or {}, name, disabled and "disabled" or "wrong-password",
-				disabled and "The account is not open" or "The password was not right");
-			local locked = limits:failed(name, address);
-			if locked then
-				record(session or {}, name, "lockout", locked == "account" and "Too many wrong passwords for this account from this address"
-					or "Too many wrong passwords from this address");
-			end
 		end
 		return status, condition, text;
 	end
@@ -112,7 +160,9 @@ for name, method in pairs(accounts) do
 end
 
 function provider.get_sasl_handler(session)
-	return guard(accounts.get_sasl_handler(session), session);
+	local handler = accounts.get_sasl_handler(session);
+	pretend(handler.profile);
+	return guard(handler, session);
 end
 
 module:provides("auth", provider);

@@ -100,5 +100,4 @@ function contacts:step(old, new)
 	return known[new];
 end
 
-M.empty = EMPTY;
 return M;

@@ -40,11 +40,23 @@ function events:close()
 	self.file, self.identity = nil, nil;
 end
 
+-- The longest address is 3,071 bytes (RFC 7622, 3.1); ids and types have no bound and come from the client.
+local LONGEST = 3071;
+
+-- Cuts between characters, never within one.
+local function shorten(text)
+	local stop = LONGEST;
+	while stop > 0 and text:find("^[\128-\191]", stop + 1) do stop = stop - 1; end
+	return text:sub(1, stop) .. "…";
+end
+
 local function clean(value, valid_utf8)
-	if type(value) == "string" and not valid_utf8(value) then
-		return (value:gsub("[\128-\255]", "?"));
+	if type(value) == "table" and #value > 0 then
+		for index, item in ipairs(value) do value[index] = clean(item, valid_utf8); end
 	end
-	return value;
+	if type(value) ~= "string" then return value; end
+	if not valid_utf8(value) then value = value:gsub("[\128-\255]", "?"); end
+	return #value > LONGEST and shorten(value) or value;
 end
 
 --- RFC 3339, UTC, milliseconds.

@@ -25,10 +25,29 @@ local CONTENTS = {
 	["http://jabber.org/protocol/ibb"] = "in-band-bytes";
 };
 
+-- Files from device to device, besides Jingle: they too would pass the log and the scanner unseen.
+local TRANSFERS = {
+	["http://jabber.org/protocol/si"] = true; -- XEP-0095, 0096
+	["http://jabber.org/protocol/ibb"] = true; -- XEP-0047
+	["http://jabber.org/protocol/bytestreams"] = true; -- XEP-0065
+	["http://jabber.org/protocol/sipub"] = true; -- XEP-0137
+	["jabber:iq:oob"] = true; -- XEP-0066: fetch this from my machine (in a message, jabber:x:oob, it is a link)
+};
+
 local M = {};
 
 local function is_call(xmlns)
-	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1);
+	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1
+		or TRANSFERS[xmlns] == true);
+end
+
+-- Only the server makes copies for other devices (XEP-0280) and answers of the archive (XEP-0313). A client that
+-- takes them from somebody else shows words that nobody wrote (CVE-2017-5589 and its like).
+local function is_forged(child)
+	local xmlns = child.attr.xmlns;
+	if not xmlns then return false; end
+	return xmlns:find("urn:xmpp:carbons:", 1, true) == 1 and (child.name == "sent" or child.name == "received")
+		or xmlns:find("urn:xmpp:mam:", 1, true) == 1;
 end
 
 -- Sorts an address: class, then the person's or the room's name, then the nickname in the room.
@@ -86,9 +105,10 @@ local function read_message(stanza, facts, places)
 	end
 	for _, child in ipairs(stanza.tags) do
 		local xmlns = child.attr.xmlns;
+		if is_forged(child) then facts.forged = true; end
 		if is_call(xmlns) then
 			facts.call = true;
-			list("call");
+			list(CONTENTS[xmlns] or "call");
 		elseif CONTENTS[xmlns] then
 			list(CONTENTS[xmlns]);
 		elseif xmlns == nil and (child.name == "body" or child.name == "subject") then
@@ -114,19 +134,29 @@ local function changes_room(stanza, xmlns)
 	return not (xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1);
 end
 
+-- Prosody looks at the name of the first child only, whatever its namespace.
+local function asks_removal(payload)
+	for _, child in ipairs(payload.tags) do
+		if child.name == "remove" then return true; end
+	end
+	return false;
+end
+
 local function read_iq(stanza, facts)
 	local payload = stanza.tags[1];
 	local xmlns = payload and payload.attr.xmlns;
 	facts.kind, facts.content = "iq", { xmlns };
 	if facts.answer or not payload then return; end
 	facts.call = is_call(xmlns);
+	-- A roster push comes from one's own server only (RFC 6121, 2.1.6); clients were fooled by others (CVE-2015-8688).
+	facts.roster_push = stanza.attr.type == "set" and xmlns == "jabber:iq:roster";
 	if facts.target == "room" then
 		facts.room_change = changes_room(stanza, xmlns);
 	elseif facts.target == "self" or facts.target == "server" then
 		local set = stanza.attr.type == "set";
-		if set and xmlns == "jabber:iq:roster" then
+		if facts.roster_push then
 			facts.kind, facts.roster_change = "roster", true;
-		elseif set and xmlns == "jabber:iq:register" and payload:get_child("remove") then
+		elseif set and xmlns == "jabber:iq:register" and asks_removal(payload) then
 			facts.kind, facts.account_removal = "account", true;
 		elseif set and payload.name == "prefs" and xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1 then
 			facts.archive_change = true;

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- The decision point on the host of the people: holds the policy, judges stanzas, records events.
 
+local array = require "prosody.util.array";
 local hashes = require "prosody.util.hashes";
 local json = require "prosody.util.json";
 local lfs = require "lfs";
@@ -56,6 +57,7 @@ local function record(event)
 	for _, field in ipairs({ "from", "to", "room", "type", "stanza_id", "bytes" }) do
 		if event[field] == nil then event[field] = json.null; end
 	end
+	if event.content then event.content = array(event.content); end -- an empty list must not become an object
 	local ok, err = log_file:write(event);
 	if not ok then module:log("error", "Cannot write to %s: %s; what cannot be recorded is refused", event_path, err); end
 	return ok;
@@ -230,10 +232,44 @@ end
 module:hook_global("config-reloaded", reload);
 module:hook_global("reopen-log-files", function() log_file:close(); end);
 
--- Dates count at each verdict; contact lists and rooms follow within half a minute after midnight UTC.
+-- Dates count at each verdict; contact lists and rooms follow right after midnight UTC, or within half a minute
+-- when the clock was set. A fault must not end the timer.
+local function follow_date()
+	if core.day == today() or not core.policy then return; end
+	local ok, err = pcall(refresh);
+	if not ok then module:log("error", "Contact lists and rooms could not follow the date: %s", err); end
+end
+core.follow_date = follow_date;
+
 module:add_timer(30, function()
-	if core.day ~= today() and core.policy then refresh(); end
-	return 30;
+	follow_date();
+	return math.min(30, 86400 - now() % 86400 + 0.1);
+end);
+
+-- An account has so many devices at a time: Prosody itself knows no bound, and each session costs memory.
+-- Those that wait for their device to come back (XEP-0198) make room, the oldest first.
+local most_sessions = module:get_option_integer("sallyport_sessions", 20, 1);
+
+module:hook("pre-resource-bind", function(event)
+	-- Signed in, and out of the policy before the session had an address: it would be missed when sessions are ended.
+	if not (core.policy and core.policy:valid(event.session.username, today())) then
+		local verdict = verdicts.refuse(core.policy and "sender" or "no-policy");
+		event.error = { type = verdict.error_type; condition = verdict.condition; text = verdict.reason };
+		return false;
+	end
+	local user = prosody.hosts[module.host].sessions[event.session.username];
+	local count, waiting = 0, nil;
+	for _, session in pairs(user and user.sessions or {}) do
+		count = count + 1;
+		if session.hibernating and (not waiting or session.hibernating < waiting.hibernating) then waiting = session; end
+	end
+	if count < most_sessions then return nil; end
+	if waiting then
+		waiting:close();
+		return nil;
+	end
+	event.error = { type = "wait"; condition = "resource-constraint"; text = "Too many devices are signed in to this account." };
+	return false;
 end);
 
 function module.unload()

@@ -58,11 +58,17 @@ local function tell(job)
 	end
 end
 
+-- What goes wrong for one person must not keep the others from being told.
+local function guarded(action, ...)
+	local ok, err = pcall(action, ...);
+	if not ok then module:log("error", "An open session could not be told of the new policy: %s", err); end
+end
+
 local function close_strangers()
 	for username, user in pairs(prosody.hosts[module.host].sessions) do
 		if core.policy and not core.policy:valid(username, core.today()) then
 			for _, session in pairs(user.sessions) do
-				session:close({ condition = "not-authorized"; text = "This account is not among the people of this site today" });
+				guarded(session.close, session, { condition = "not-authorized"; text = "This account is not among the people of this site today" });
 			end
 		end
 	end
@@ -75,12 +81,22 @@ local function work()
 	while first <= #queue do
 		local job = queue[first];
 		queue[first], first = false, first + 1;
-		tell(job);
+		guarded(tell, job);
 		if time_now() > deadline then return 0; end
 	end
 	queue, first, running = {}, 1, false;
 	close_strangers();
 	return nil;
+end
+
+-- The list that a roster was made from; after this module was loaded anew, what the roster itself says.
+local function origin_of(roster)
+	if shown[roster] then return shown[roster]; end
+	local names = {};
+	for address in pairs(roster) do
+		if address then names[address] = ""; end
+	end
+	return { names = names };
 end
 
 --- Brings all rosters in line with core.contacts, at once; open sessions are told in slices.
@@ -90,7 +106,7 @@ function M.refresh()
 	for username, user in pairs(host.sessions) do
 		local roster = user.roster;
 		if roster then
-			local old, new = shown[roster] or core.none, core.contacts:list(username);
+			local old, new = origin_of(roster), core.contacts:list(username);
 			local step = core.contacts:step(old, new);
 			shown[roster] = new;
 			roster[false].version = new.version;
@@ -119,7 +135,6 @@ end
 -- @param marks  weak table of the presence that this library sends itself
 function M.start(shared, marks)
 	core, own = shared, marks;
-	core.none = module:require("contacts").empty;
 	-- Last, so that nothing another module added stays.
 	module:hook("roster-load", fill, -1000);
 end

@@ -16,7 +16,8 @@ local REFUSALS = {
 	["room-private"] = { "cancel", "not-allowed", "This person is not in your contact list." };
 	["invitation"] = { "cancel", "not-allowed", "This person cannot be invited to this room." };
 	["roster-locked"] = { "cancel", "not-allowed", "Contact lists come from the groups of the site and cannot be changed here." };
-	["calls"] = { "cancel", "service-unavailable", "Calls are switched off on this server." };
+	["calls"] = { "cancel", "service-unavailable", "Calls and direct file transfers are switched off on this server." };
+	["forged"] = { "cancel", "not-allowed", "Copies of messages and answers of the archive come from the server only." };
 	["account-locked"] = { "cancel", "not-allowed", "Accounts are managed by the site and cannot be removed here." };
 	["archive-locked"] = { "cancel", "not-allowed", "The site decides what is archived; this cannot be changed here." };
 	["log"] = { "wait", "resource-constraint", "The server cannot record this at the moment. Please try again later." };
@@ -115,8 +116,10 @@ function M.outbound(policy, today, facts)
 	if facts.target ~= "self" and not policy:valid(facts.from, today) then return M.refuse("sender"); end
 
 	local verdict = targets[facts.target](policy, today, facts);
-	if verdict.verdict == "refused" or facts.answer then return verdict; end
-	if facts.subscription then return M.refuse("roster-locked"); end
+	if verdict.verdict == "refused" then return verdict; end
+	if facts.forged then return M.refuse("forged"); end
+	if facts.answer then return verdict; end
+	if facts.subscription or facts.roster_push then return M.refuse("roster-locked"); end
 	if facts.call and policy.calls ~= "permit" then return M.refuse("calls"); end
 	for _, invite in ipairs(facts.invites or {}) do
 		if not may_invite(policy, today, facts.from, invite) then return M.refuse("invitation"); end

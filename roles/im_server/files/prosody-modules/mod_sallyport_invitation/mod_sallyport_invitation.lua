@@ -24,8 +24,10 @@ local invites = module:depends "invites";
 local policy = module:depends "password_policy";
 local render = require "prosody.util.interpolation".new("%b{}", st.xml_escape);
 
+local core = module:shared("/*/sallyport/core");
 local accounts = module:open_store("accounts");
 local site_name = module:get_option_string("site_name", module.host);
+local longest_body = 16384; -- bytes of a form; two passwords and a token are far below
 local max_password_bytes = 1024; -- hashing must not become a lever: nobody types more than this
 
 local style = "body{font:1.05rem/1.5 system-ui,sans-serif;max-width:30rem;margin:8vh auto;padding:0 1rem;color:#1c2430;background:#f6f7f9}"
@@ -62,6 +64,8 @@ local done = [[<p>Sign in to your chat program with the address <code>{jid}</cod
 
 local gone = [[<p>It was used already, it has expired, or your account is not open. Ask your administrator for a new one.</p>]];
 
+local later = [[<p>Too many links that are not valid were opened from this computer. Try again later.</p>]];
+
 local function page(event, code, title, body, vars)
 	local headers = event.response.headers;
 	headers.content_type = "text/html; charset=utf-8";
@@ -74,8 +78,27 @@ local function page(event, code, title, body, vars)
 	return render(shell, { title = title; fault = vars and vars.fault; body = render(body, vars or {}) });
 end
 
-local function gone_page(event)
+-- Guessing tokens counts like guessing passwords, in the limits of mod_auth_sallyport; no account has this name.
+local GUESS = " invitation";
+
+local function gone_page(event, token)
+	if core.limits and token and token ~= "" and core.limits:failed(GUESS, event.request.ip) and core.active then
+		core.record({
+			kind = "account"; type = "invitation"; address = event.request.ip; verdict = "refused"; rule = "lockout";
+			reason = "Too many invitations that are not valid from this address";
+		});
+	end
 	return page(event, 410, "This invitation is not valid", gone);
+end
+
+-- A handler behind the limits; without mod_auth_sallyport nobody signs in, and the page has nothing to protect.
+local function limited(handler)
+	return function(event)
+		if core.limits and core.limits:locked(GUESS, event.request.ip) then
+			return page(event, 429, "Too many attempts", later);
+		end
+		return handler(event);
+	end
 end
 
 -- Who may use this token. Returns the invitation and the name of its account, or nil for every kind of "no".
@@ -111,16 +134,18 @@ end
 local function show(event)
 	local token = event.request.url.query;
 	local invite, username = find(token);
-	if not invite then return gone_page(event); end
+	if not invite then return gone_page(event, token); end
 	return page(event, 200, site_name .. ": choose your password", form, form_vars(token, username));
 end
 
 local function accept(event)
-	local fields = formdecode(event.request.body or "");
+	local body = event.request.body or "";
+	if #body > longest_body then return page(event, 413, "Too much was sent", "<p>Go back and try again.</p>"); end
+	local fields = formdecode(body);
 	if type(fields) ~= "table" then fields = {}; end
 	local token = fields.token;
 	local invite, username = find(token);
-	if not invite then return gone_page(event); end
+	if not invite then return gone_page(event, token); end
 	local password = fields.password or "";
 	local fault = fault_of(username, password, fields.again or "");
 	if fault then
@@ -141,5 +166,5 @@ end
 module:provides("http", {
 	default_path = "/invitation";
 	cors = { enabled = false }; -- no other site's script has any business here
-	route = { ["GET"] = show; ["POST"] = accept };
+	route = { ["GET"] = limited(show); ["POST"] = limited(accept) };
 });
