@@ -28,14 +28,15 @@ def message_for(name: str, folder: object, faults: SiteFaults, variables: Mappin
         name: the host of this task.
         folder: folder of the site.
         faults: what is wrong.
-        variables: the task's variables; the first host of `ansible_play_batch` gets all faults.
+        variables: the task's variables; the first of `ansible_play_hosts_all` gets all faults; that list does not
+            shrink when a host fails, so it is the same host for all.
 
     Returns:
         The message of the failed task.
     """
     count = len(faults.faults)
     head = f"the site {folder} has {count} {'fault' if count == 1 else 'faults'}; no host was touched"
-    first = next(iter(variables.get("ansible_play_batch") or [name]))
+    first = next(iter(variables.get("ansible_play_hosts_all") or [name]))
     # every host fails, since all are of this site; forty faults a hundred times would help nobody
     return f"{head}\n{faults}" if name == first else f"{head}; they are named at the host {first}"
 
