@@ -182,8 +182,9 @@ def _plural(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _badge(status: str) -> str:
-    word, shape = STATUSES[status]
+def _badge(status: str, *, in_part: bool = False) -> str:
+    """Show a status; what passed, but is not checked whole by this version, says so."""
+    word, shape = ("Passed in part", "◐") if in_part and status == "pass" else STATUSES[status]
     return f'<span class="badge {status}"><span class="shape" aria-hidden="true">{shape}</span>{word}</span>'
 
 
@@ -224,6 +225,7 @@ def _control(result: Result) -> str:
 def _section(name: str, results: Sequence[Result]) -> str:
     practice = PRACTICES[name]
     status = worst([result.status for result in results])
+    badge = _badge(status, in_part=bool(practice.later))
     if results:
         count = Counter(result.status for result in results)
         told = ", ".join(f"{count[key]} {STATUSES[key][0].lower()}" for key in STATUSES if count[key])
@@ -235,7 +237,7 @@ def _section(name: str, results: Sequence[Result]) -> str:
     return (
         f'<section class="practice {status}{"" if results else " bare"}" id="{name}"><header>'
         f'<span class="number">{name}</span><div><h2>{escape(practice.title)}</h2>'
-        f"<p>{escape(practice.promise)}</p></div>{_badge(status)}</header>{tail}</section>"
+        f"<p>{escape(practice.promise)}</p></div>{badge}</header>{tail}</section>"
     )
 
 
@@ -257,7 +259,7 @@ def page(*, kit: str, site: str, results: Sequence[Result], time: datetime.datet
     overview = "".join(
         f'<li><a href="#{name}" class="{worst([r.status for r in own[name]])}{"" if own[name] else " bare"}">'
         f'<span class="number">{name}</span><span class="name">{escape(practice.title)}</span>'
-        f"{_badge(worst([r.status for r in own[name]]))}</a></li>"
+        f"{_badge(worst([r.status for r in own[name]]), in_part=bool(practice.later))}</a></li>"
         for name, practice in PRACTICES.items()
     )
     local = time.astimezone(datetime.UTC)

@@ -151,3 +151,11 @@ def test_write(tmp_path: Path) -> None:
     page_file, data_file = write(tmp_path / "new" / "demo", kit="0.1.0", site="demo", results=[result()], time=NOW)
     assert page_file.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert json.loads(data_file.read_text(encoding="utf-8"))["site"] == "demo"
+
+
+def test_what_is_not_checked_whole_has_not_passed_whole() -> None:
+    partly, whole = html(result("pass", "R1")), html(result("pass", "R2"))
+    assert PRACTICES["R1"].later
+    assert not PRACTICES["R2"].later
+    assert "Passed in part" in partly
+    assert "Passed in part" not in whole
