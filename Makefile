@@ -17,7 +17,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets decision-point molecule requirements
+.NOTPARALLEL:
+.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +43,12 @@ image: engine
 setup: .venv/ready image
 
 requirements: .venv/ready
+	@command -v uv >/dev/null || { echo 'This needs uv, which is not part of the kit: pip install uv' >&2; exit 1; }
 	uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements.txt requirements.in
 
 ## the demo and the tests
 
-demo: SITE = demo
+demo: inventory := inventories/demo
 demo: setup demo-secrets ## from a fresh machine to a running, proven site in containers
 	@echo "== test hosts =="
 	ansible-playbook -i $(inventory) playbooks/test_hosts.yml playbooks/test_hosts_world.yml
@@ -54,7 +56,9 @@ demo: setup demo-secrets ## from a fresh machine to a running, proven site in co
 	ansible-playbook -i $(inventory) playbooks/site.yml
 	@$(MAKE) --no-print-directory verify SITE=demo
 	@# one of the people is left to whoever tries the demo
-	@ansible-playbook -i $(inventory) playbooks/invite.yml -e person=carl >/dev/null
+	@mkdir -p .cache
+	@test -e $(inventory)/invitations/carl.txt || \
+	  ansible-playbook -i $(inventory) playbooks/invite.yml -e person=carl >.cache/invite.log || { cat .cache/invite.log; exit 1; }
 	@python -m $(utils).welcome $(inventory) reports/demo
 
 demo-secrets: .venv/ready
@@ -80,7 +84,7 @@ lint: .venv/ready ## the linters and type checks
 	ruff format --check
 	mypy --strict plugins tests
 	ansible-lint --offline -q
-	luacheck --quiet $$(git ls-files -co --exclude-standard '*.lua')
+	luacheck --quiet roles tests
 
 unit: .venv/ready ## the quick tests, under a minute
 	@echo "== unit and policy tests =="
@@ -90,7 +94,10 @@ unit: .venv/ready ## the quick tests, under a minute
 # each under ten minutes; a mutation run that was stopped goes on where it was
 parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py mutations
 
-acceptance: setup ## the long rest on the demo, in parts of under ten minutes each; PART=<name> runs one
+demo-is-there:
+	@test -e inventories/demo/.ssh/config || { echo 'There is no demo yet: run make demo first.' >&2; exit 1; }
+
+acceptance: setup demo-is-there ## the long rest on the demo, in parts of under ten minutes each; PART=<name> runs one
 	@for part in $(or $(PART),$(parts)); do \
 	  echo "== acceptance: $$part =="; \
 	  if [ $$part = mutations ]; then pytest tests/system --site=inventories/demo --mutate; \
@@ -98,13 +105,14 @@ acceptance: setup ## the long rest on the demo, in parts of under ten minutes ea
 	done
 
 new-authority: .venv/ready ## a new authority for a site, where the old one no longer fits: SITE=<name>
+	$(if $(filter file,$(origin SITE)),$(error name the site: make new-authority SITE=oslo))
 	@python -m $(utils).new_site --authority $(SITE)
 
 password: .venv/ready ## the password of one of the demo's people: PERSON=alice
 	@python -c "from pathlib import Path; from $(utils).vault import read_vault; \
-	  print(read_vault(Path('inventories/demo'))['demo_passwords'].get('$(PERSON)', 'PERSON=alice or PERSON=bob'))"
+	  print(read_vault(Path('inventories/demo'))['demo_passwords'].get('$(PERSON)') or exit('PERSON=alice or PERSON=bob'))"
 
-bench: setup ## the measurements of docs/performance.md, as ratios in one run
+bench: setup demo-is-there ## the measurements of docs/performance.md, as ratios in one run
 	python -m bench
 
 docs: .venv/ready ## the generated references in docs/, from the site model

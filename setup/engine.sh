@@ -7,7 +7,8 @@ find_docker && exit 0
 [ -z "${DOCKER_HOST:-}" ] ||
   fail "no Docker Engine answers at DOCKER_HOST=$DOCKER_HOST" "Start it, or unset DOCKER_HOST to use an engine of this machine."
 
-install_packages docker.io iptables
+# an engine of another make is not replaced, only started
+command -v dockerd >/dev/null || install_packages docker.io iptables
 find_docker && exit 0 # its package starts it where systemd runs
 
 say "engine"

@@ -7,6 +7,9 @@ fail() {
   exit 1
 }
 
+# dpkg and dockerd want these, and a root made by plain su has them not
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 # Changes to the machine need root: directly, or through sudo.
 SUDO=()
 [ "$(id -u)" -eq 0 ] || SUDO=(sudo)
@@ -28,7 +31,7 @@ install_packages() {
     fail "missing on this machine: ${missing[*]}" "It has no apt-get. Install what these Debian packages hold, then run make again."
   say "packages: ${missing[*]}"
   as_root apt-get -qq update || fail "apt-get update failed; see above. Check /etc/apt/sources.list and the network."
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null ||
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-remove --no-install-recommends "${missing[@]}" >/dev/null ||
     fail "apt-get could not install: ${missing[*]}" "Install them by hand, then run make again."
 }
 

@@ -4,6 +4,12 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+case $PWD in
+  *[[:space:]]*) fail "the path of this folder has a blank: $PWD" "Move the kit to a path without one; SSH and Molecule need that." ;;
+esac
+[ ${#SUDO[@]} -eq 0 ] || sudo --non-interactive true 2>/dev/null ||
+  fail "sudo asks for a password, which Ansible cannot type." "Run make as root, or let $(id -un) use sudo without a password."
+
 python=$1
 command -v "$python" >/dev/null || install_packages python3
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

@@ -86,7 +86,7 @@ def welcome(site: Site, report: dict[str, Any], page: Path, today: datetime.date
             [
                 "alice and bob have accepted their invitations; their passwords: make password PERSON=alice",
                 f"on the desktop, as alice:   {ssh} -t desk profanity -a alice@{site.domain}",
-                *(f"as {file.stem}, with his invitation: {file}" for file in invitations),
+                *(f"as {file.stem}, with the invitation: {file}" for file in invitations),
                 f"the machines:               {ssh} im-int     (also gw, desk, world)",
             ],
         ),

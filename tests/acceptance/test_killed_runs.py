@@ -128,7 +128,7 @@ def test_the_next_run_finishes_what_a_killed_one_began(
         assert run.returncode == -signal.SIGKILL, "the run was over before it was killed"
         demo.sh(KILL_ON_HOST)
         demo.converge("--limit", "im-int", inventory=inventory)
-    # not two in a row: whoever comes back after one restart is not thrown out of a server that is still starting
+    # one restart, with room for a busy machine
     assert knocker.longest < 2 * restart + 0.5, f"down for {knocker.longest:.2f} s, one restart takes {restart:.2f} s"
 
     if needs_restart:

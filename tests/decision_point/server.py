@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine import DOCKER
+
 from decision_point.client import DOMAIN, FILES, ROOMS, Client
 
 HERE = Path(__file__).parent
@@ -86,9 +88,9 @@ class Server:
         self.in_force = ""  # sha256 of the policy that is known to be in force and untouched
         self.clients: list[Client] = []
         # A network of its own: nothing else on this machine depends on it, and it depends on nothing else.
-        run("docker", "network", "create", "--label", LABEL, name)
+        run(*DOCKER, "network", "create", "--label", LABEL, name)
         run(
-            "docker",
+            *DOCKER,
             "run",
             "-d",
             "--name",
@@ -107,7 +109,7 @@ class Server:
             "infinity",
         )
         shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        self.address = run("docker", "inspect", "-f", shown, name).strip()
+        self.address = run(*DOCKER, "inspect", "-f", shown, name).strip()
         self.sh(
             "command -v prosody || { apt-get update -q && DEBIAN_FRONTEND=noninteractive "
             "apt-get install -q -y --no-install-recommends prosody prosody-modules; }"
@@ -123,13 +125,13 @@ class Server:
 
     def sh(self, script: str, text: str | None = None) -> str:
         """Runs a shell script in the container, with input; returns its output."""
-        return run("docker", "exec", "-i", self.name, "sh", "-ec", script, text=text)
+        return run(*DOCKER, "exec", "-i", self.name, "sh", "-ec", script, text=text)
 
     def ask(self, question: str) -> str:
         """Runs a short script that reads nothing, in a shell that stays open: a fraction of what `sh` costs."""
         if self.reader is None:
             self.reader = subprocess.Popen(
-                ["docker", "exec", "-i", self.name, "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [*DOCKER, "exec", "-i", self.name, "sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
         assert self.reader.stdin
         assert self.reader.stdout
@@ -178,7 +180,7 @@ class Server:
         """Waits until a script in the container succeeds."""
         limit = time.monotonic() + seconds
         while True:
-            done = subprocess.run(["docker", "exec", self.name, "sh", "-c", script], capture_output=True, check=False)
+            done = subprocess.run([*DOCKER, "exec", self.name, "sh", "-c", script], capture_output=True, check=False)
             if done.returncode == 0:
                 return
             assert time.monotonic() < limit, f"{script}: not within {seconds} s; {self.log_tail()}"
@@ -258,8 +260,8 @@ class Server:
         if self.reader:
             self.reader.kill()
             self.reader.wait()
-        run("docker", "rm", "-f", self.name)
-        run("docker", "network", "rm", self.name)
+        run(*DOCKER, "rm", "-f", self.name)
+        run(*DOCKER, "network", "rm", self.name)
 
 
 def image() -> str:

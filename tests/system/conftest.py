@@ -54,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except (LookupError, OSError) as error:
         raise pytest.UsageError(f"--site {folder}: {error}") from error
     config.stash[RESULTS] = {}
+    if config.option.tbstyle in ("auto", "long"):
+        # the long style prints what a function was given, passwords included
+        config.option.tbstyle = "short"
     if config.getoption("--mutate") and not config.stash[FACTS].demo:
         raise pytest.UsageError(f"--mutate breaks the site on purpose; {folder} is not the demo")
 
@@ -81,6 +84,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = config.getoption("--mutate")
     if wanted:
         done = mutation.finished(_folder(config))
+        if load_all().keys() <= done.keys():
+            done = mutation.start_anew(_folder(config))
         kept = [item for item in items if (entry := _control(item)) and mutation.chosen(entry.id, wanted, done)]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
@@ -219,12 +224,11 @@ def events(server: Any) -> Events:
 
 
 def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
-    hosts = facts.in_group(group)
-    chosen = next((host for host in hosts if host.variables.get("sallyport_probe")), hosts[0] if hosts else None)
+    chosen = next((host for host in facts.in_group(group) if host.variables.get("sallyport_probe")), None)
     if chosen is None:
         # pytest counts what a fixture raises as an error; a site without such a host has made none
         leave_out = pytest.fail if facts.demo else pytest.skip
-        leave_out(f"not tried: the host list has no host in {group}")
+        leave_out(f"not tried: the host list has no host in {group} with sallyport_probe: true")
     probe = Probe(chosen.command(), chosen.name)
     yield probe
     probe.close()

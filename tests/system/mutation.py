@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from probe.stream import tcp_connect
-from system.controls import Breakage, Control
+from system.controls import Amber, Breakage, Control, NotApplicable, NotTried
 from system.site_facts import SiteFacts
 
 KEPT = "/var/lib/sallyport-mutation"
@@ -35,6 +35,12 @@ def finished(folder: Path) -> dict[str, str]:
         return dict(json.loads((folder / "mutations.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
+
+
+def start_anew(folder: Path) -> dict[str, str]:
+    """Forget what an earlier run finished, since it finished all; return that nothing is."""
+    (folder / "mutations.json").unlink()
+    return {}
 
 
 def chosen(control_id: str, wanted: str, done: Collection[str]) -> bool:
@@ -69,6 +75,8 @@ def run(entry: Control, attempt: Callable[[], None], host: Any, facts: SiteFacts
         break_it(entry.breakage, host, facts)
         try:
             attempt()
+        except (NotTried, NotApplicable, Amber) as outcome:
+            raise AssertionError(f"{entry.id} does not look at a site that is broken so: {outcome}") from outcome
         except (AssertionError, pytest.fail.Exception) as failure:
             red = str(failure) or "failed without words"
     finally:
@@ -107,7 +115,8 @@ def break_it(breakage: Breakage, host: Any, facts: SiteFacts) -> None:
         # into the same file: owner and mode stay
         _sh(host, f"echo {broken} | base64 -d > {path}")
     _sh(host, breakage.command)
-    _wait(facts)
+    # a server that is down turns every control red and proves nothing of any
+    assert _wait(facts), f"the server does not answer at all when broken by {breakage}"
 
 
 def mend(_: Breakage, host: Any, facts: SiteFacts) -> None:
@@ -123,12 +132,13 @@ def mend_leftover(host: Any, facts: SiteFacts) -> None:
         mend(Breakage(undo="left"), host, facts)
 
 
-def _wait(facts: SiteFacts) -> None:
-    """Wait until the server answers again; a breakage may also keep it from answering."""
+def _wait(facts: SiteFacts) -> bool:
+    """Wait until the server answers again, and tell whether it does."""
     end = time.monotonic() + 15
     while time.monotonic() < end:
         if tcp_connect(facts.service(), 5222, 2)["result"] == "connected":
             # modules of the domains are loaded right after the ports
             time.sleep(1)
-            return
+            return True
         time.sleep(0.3)
+    return False

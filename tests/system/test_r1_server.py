@@ -38,6 +38,10 @@ def test_stream_from_another_server(facts: SiteFacts, desk: Probe, world: Probe,
     )
     assert answer["result"] == "answered", f"the server does not even answer a client: {told(answer)}"
     seen("A partner's server opened the stream, and the internal server served a client.")
+    if facts.demo:
+        # later, the firewall ends this; until then a refusal means something only where the way is open
+        way = world.do("tcp_connect", host=facts.service(), port=5222)
+        assert way["result"] == "connected", f"world does not reach the server, so nothing is proven: {told(way)}"
     for port in (5269, 5270, 5222, 5223):
         mode = "direct" if port in (5270, 5223) else "clear"
         answer = world.do("server_stream", host=facts.service(), port=port, to=facts.domain, sender=PARTNER, mode=mode)
@@ -59,14 +63,12 @@ def test_stream_to_another_server(
 ) -> None:
     size = world.do("file_size", path=PARTNER_LOG)
     partner = world.do("server_stream", host="127.0.0.1", port=5269, to=PARTNER, sender="control.invalid")
-    if partner["result"] != "opened" or not world.do(
-        "lines_since", path=PARTNER_LOG, offset=size, containing="control.invalid"
-    ):
+    if partner["result"] != "opened":
+        raise NotTried(f"the partner's server takes no stream: {told(partner)}")
+    time.sleep(1)
+    if not world.do("lines_since", path=PARTNER_LOG, offset=size, containing="s2s"):
         # a server that does not note a stream cannot show that none came
-        time.sleep(1)
-        lines = world.do("lines_since", path=PARTNER_LOG, offset=size, containing="s2s")
-        if not lines:
-            raise NotTried(f"the partner's server does not note streams in {PARTNER_LOG}: {told(partner)}")
+        raise NotTried(f"the partner's server does not note streams in {PARTNER_LOG}")
     person, friend = client("probe-a"), client("probe-b")
     text, number = fresh("colleague"), fresh("foreign")
     since = friend.mark()

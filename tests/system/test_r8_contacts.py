@@ -132,7 +132,7 @@ def test_invitation(
     says="Nobody can add a contact to, or remove one from, a contact list.",
     permitted="Reading one's own contact list.",
     forbidden="Adding a stranger; removing a colleague; asking a stranger for a subscription.",
-    breakage=Breakage(VERDICT, r"^(\s*)if facts\.roster_change then", r"\1if false then"),
+    breakage=Breakage(VERDICT, r'return M\.refuse\("roster-locked"\)', 'return allow("self")'),
 )
 def test_contact_list_locked(facts: SiteFacts, client: Callable[[str], Client], events: Events, seen: Seen) -> None:
     person = client("probe-a")

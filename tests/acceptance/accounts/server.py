@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import DOCKER
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "roles/im_server/files/prosody-modules/mod_sallyport_invitation"
 HOST = "im.test"
@@ -65,23 +67,23 @@ class Server:
         """Make the container; SALLYPORT_TEST_IMAGE names another image of Debian 13 than the kit's own."""
         self.name, self.scratch = os.environ.get("SALLYPORT_TEST_NAME", "sallyport-accounts"), scratch
         image = os.environ.get("SALLYPORT_TEST_IMAGE") or command([str(ROOT / "setup/image.sh")]).strip()
-        command(["docker", "rm", "-f", self.name], check=False)
-        command(["docker", "network", "rm", self.name], check=False)
-        command(["docker", "network", "create", "--label", "sallyport=1", self.name])
+        command([*DOCKER, "rm", "-f", self.name], check=False)
+        command([*DOCKER, "network", "rm", self.name], check=False)
+        command([*DOCKER, "network", "create", "--label", "sallyport=1", self.name])
         options = ["--name", self.name, "--network", self.name, "--label", "sallyport=1"]
-        command(["docker", "run", "-d", *options, image, "sleep", "infinity"])
+        command([*DOCKER, "run", "-d", *options, image, "sleep", "infinity"])
         self.shell(SET_UP, CONFIG)
         self.shell(f"mkdir -p {MODULES}")
-        command(["docker", "cp", str(PAGE), f"{self.name}:{MODULES}/"])
+        command([*DOCKER, "cp", str(PAGE), f"{self.name}:{MODULES}/"])
         self.start()
 
     def shell(self, script: str, stdin: str = "", check: bool = True) -> str:
         """Run a shell script in the container; returns what it printed."""
-        return command(["docker", "exec", "-i", self.name, "sh", "-c", script], stdin, check)
+        return command([*DOCKER, "exec", "-i", self.name, "sh", "-c", script], stdin, check)
 
     def start(self) -> None:
         """Start Prosody and wait for its socket."""
-        command(["docker", "exec", "-d", "-u", "prosody", self.name, "prosody", "-F"])
+        command([*DOCKER, "exec", "-d", "-u", "prosody", self.name, "prosody", "-F"])
         for _ in range(50):
             if self.shell("test -S /var/lib/prosody/prosody.sock && echo yes", check=False):
                 return
@@ -124,7 +126,7 @@ class Server:
     def sign_in(self, name: str, password: str, *more: str) -> str:
         """Try to sign in over direct TLS inside the container; returns the server's last words."""
         client = (Path(__file__).parent / "sign_in.py").read_text()
-        return command(["docker", "exec", "-i", self.name, "python3", "-", HOST, name, password, *more], client)
+        return command([*DOCKER, "exec", "-i", self.name, "python3", "-", HOST, name, password, *more], client)
 
     def page(self, token: str, password: str) -> int:
         """Accept an invitation by the page; returns the status of HTTP."""
@@ -136,12 +138,12 @@ class Server:
             "try: print(u.urlopen(r, context=c).status)\n"
             "except e.HTTPError as x: print(x.code)\n"
         )
-        return int(command(["docker", "exec", "-i", self.name, "python3", "-"], script))
+        return int(command([*DOCKER, "exec", "-i", self.name, "python3", "-"], script))
 
     def remove(self) -> None:
         """Remove the container and its network."""
-        command(["docker", "rm", "-f", self.name])
-        command(["docker", "network", "rm", self.name])
+        command([*DOCKER, "rm", "-f", self.name])
+        command([*DOCKER, "network", "rm", self.name])
 
 
 def command(words: list[str], stdin: str = "", check: bool = True) -> str:
