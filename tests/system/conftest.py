@@ -224,7 +224,7 @@ def events(server: Any) -> Events:
 
 
 def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
-    chosen = next((host for host in facts.in_group(group) if host.variables.get("sallyport_probe")), None)
+    chosen = next((host for host in facts.in_group(group) if host.probe), None)
     if chosen is None:
         # pytest counts what a fixture raises as an error; a site without such a host has made none
         leave_out = pytest.fail if facts.demo else pytest.skip

@@ -30,6 +30,7 @@ class HostFacts:
         admin: Address that Ansible uses.
         zones: Its addresses, by network.
         variables: Ansible's variables for the connection.
+        probe: Whether controls may be tried from it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class HostFacts:
     admin: str
     zones: dict[str, list[str]]
     variables: dict[str, Any] = field(repr=False)
+    probe: bool = False
 
     def address(self, zone: str) -> str:
         """Return the first IPv4 address in a network.
@@ -170,6 +172,7 @@ def read_site(folder: Path) -> SiteFacts:
             admin=str(connection.get("ansible_host", host.name)),
             zones=variables.get("sallyport_addresses", {}),
             variables=connection,
+            probe=variables.get("sallyport_probe") is True,
         )
     if not hosts or not sallyport:
         raise LookupError(f"{folder}: no hosts, or no `sallyport:` in group_vars; is it the folder of a site?")
