@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.report import Result, write
+from ansible_collections.sallyport.im.plugins.plugin_utils.vault import read_vault
 from probe.remote import Probe
 from system import mutation
 from system.attempts import accept, invite, sign_in
@@ -249,8 +250,6 @@ def world(facts: SiteFacts) -> Iterator[Probe]:
 @pytest.fixture(scope="session")
 def secrets_of_site(facts: SiteFacts) -> dict[str, Any]:
     """The site's vault; opened once, shown nowhere."""
-    from ansible_collections.sallyport.im.plugins.plugin_utils.vault import read_vault  # noqa: PLC0415
-
     return dict(read_vault(facts.folder))
 
 

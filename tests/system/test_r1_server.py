@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from probe.remote import Probe
+from probe.stream import tcp_connect
 from system.attempts import CONFIG, VERDICT, one_refusal, sign_in, told
 from system.controls import RESTART, Breakage, NotTried, Seen, control
 from system.site_facts import SiteFacts
@@ -127,8 +128,6 @@ def test_only_declared_ports(facts: SiteFacts, server: Any, desk: Probe, seen: S
     breakage=Breakage(CONFIG, r"^interfaces = .*$", 'interfaces = { "*" }'),
 )
 def test_not_on_the_admin_network(facts: SiteFacts, server: Any, seen: Seen) -> None:
-    from probe.stream import tcp_connect  # noqa: PLC0415
-
     host = facts.server()
     if host.variables.get("ansible_connection", "").endswith("docker"):
         raise NotTried("this host is not administered over a network")
