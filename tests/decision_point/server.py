@@ -163,7 +163,8 @@ class Server:
         """Starts Prosody and waits until it listens."""
         self.in_force = ""
         self.sh("setpriv --reuid=prosody --regid=prosody --init-groups prosody -D")
-        self.wait("ss -ltn 2>/dev/null | grep -q :5222 || grep -q ':1466 ' /proc/net/tcp /proc/net/tcp6")
+        # 5222 in hexadecimal, state 0A: a connection that is over but still listed is no listener
+        self.wait("grep -Eq ':1466 0+:0000 0A' /proc/net/tcp /proc/net/tcp6")
         self.wait("test -S /var/lib/prosody/prosody.sock")
 
     def stop(self) -> None:
