@@ -8,6 +8,7 @@ longer, importing the model, happens here at the top, once, in the process from 
 from __future__ import annotations
 
 import datetime
+import getpass
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,4 +90,25 @@ class ActionModule(ActionBase):
                 f"{name} is not in {Path(str(folder)) / 'hosts.yml'}, the only host list that a site has; "
                 f"its hosts are: {', '.join(host.name for host in site.hosts)}"
             ) from None
+        if site.host(name).managed:
+            self._keep_the_way_in([person.user for person in site.settings.administrators], variables)
         return {"changed": False, "ansible_facts": {"sallyport_host": settings}}
+
+    def _keep_the_way_in(self, administrators: list[str], variables: Mapping[str, Any]) -> None:
+        """Refuse a site that would lock out the account with which Ansible connects.
+
+        Args:
+            administrators: Unix accounts of the administrators.
+            variables: the task's variables; ansible_connection and ansible_user are read.
+
+        Raises:
+            AnsibleActionFail: the account is not among them.
+        """
+        if str(variables.get("ansible_connection", "ssh")) not in ("ssh", "smart", "paramiko"):
+            return
+        user = str(variables.get("ansible_user") or self._play_context.remote_user or getpass.getuser())
+        if user not in administrators:
+            raise AnsibleActionFail(
+                f"Ansible connects as {user}, who is none of sallyport.administrators ({', '.join(administrators)}) and "
+                f"would be locked out; no host was touched. Add {user} there, or set ansible_user in hosts.yml"
+            )

@@ -6,7 +6,9 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, ports
+from ansible_collections.sallyport.im.plugins.plugin_utils import infrastructure
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, GATEWAY, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import PROBES, compile_policy, policy_text
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
@@ -15,13 +17,24 @@ TLS_DIRECTORY = "/etc/sallyport/tls"
 """Where a host keeps its certificate and key."""
 MEGABYTE = 1024 * 1024
 
+BASE_PACKAGES = (
+    "auditd",
+    "ca-certificates",
+    "chrony",
+    "libpam-pwquality",
+    "logrotate",
+    "nftables",
+    "ulogd2",
+    "unattended-upgrades",
+)
+"""Debian packages that the roles baseline and firewall need on every managed host."""
 HOST_PACKAGES = {
-    "im_internal": ("ca-certificates", "logrotate", "lua-unbound", "openssl", "prosody", "prosody-modules"),
-    "gateway": ("ca-certificates",),
-    "desktops": ("ca-certificates",),
+    "im_internal": ("lua-unbound", "openssl", "prosody", "prosody-modules"),
+    "gateway": ("squid", "unbound"),
+    "desktops": (),
     "outside": (),
 }
-"""Debian packages that the roles of a host need, by its group."""
+"""Debian packages that the other roles of a host need, by its group."""
 PROBE_PACKAGES = ("python3-slixmpp", "curl", "openssl")
 """Debian packages that the controls need on a host from which they are tried."""
 
@@ -35,14 +48,16 @@ def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]
         today: the day, in UTC; people whose time has not come or is over have disabled accounts.
 
     Returns:
-        The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages, and on an IM server
-        also im and certificate.
+        The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
+        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im and certificate.
 
     Raises:
         KeyError: there is no such host.
     """
     host = site.host(name)
     packages = {*HOST_PACKAGES[host.group], *(PROBE_PACKAGES if host.probe else ())}
+    if host.managed:
+        packages |= {*BASE_PACKAGES}
     settings: dict[str, Any] = {
         "name": host.name,
         "role": host.group,
@@ -50,6 +65,18 @@ def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]
         "addresses": {zone: [*addresses] for zone, addresses in host.addresses.items()},
         "packages": sorted(packages),
     }
+    if host.managed:
+        settings |= {
+            "access": infrastructure.access(site, host),
+            # on a desktop people have accounts of their own
+            "accounts_exclusive": host.group != "desktops",
+            "forwards": host.group == GATEWAY,
+            "firewall": {
+                "ruleset": ruleset(site, name),
+                "rollback_seconds": site.settings.firewall.rollback_seconds,
+            },
+            **infrastructure.services(site, host),
+        }
     if host.group == "im_internal":
         settings["im"] = _im(site, host, today)
         settings["certificate"] = _certificate(site)

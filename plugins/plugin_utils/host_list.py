@@ -51,7 +51,7 @@ class Role:
 
 GROUPS = {
     "im_internal": Role("internal IM server", ("servers",), least=1, most=1),
-    "gateway": Role("gateway", ("servers", OUTSIDE), ("desktops",), most=1),
+    "gateway": Role("gateway", ("servers", OUTSIDE), ("desktops",), least=1, most=1),
     "desktops": Role("desktop", ("desktops",)),
     "outside": Role("host outside of the site, not managed", (OUTSIDE,)),
 }
@@ -403,6 +403,9 @@ def _count(reading: _List, groups: Mapping[str, object]) -> None:
         names = [host.name for host in reading.hosts if host.group == group]
         location: Location = ("all", "children", group) if group in groups else ("all", "children")
         if len(names) < role.least:
+            # a group whose name is only misspelt is named already
+            if group in (nearest(other, GROUPS) for other in groups if other not in GROUPS):
+                continue
             reading.add(location, f"there is no {role.title}", allowed=f"a host in the group {group}")
         elif role.most and len(names) > role.most:
             reading.add(

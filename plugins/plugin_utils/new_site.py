@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, vault, yaml_source
+from ansible_collections.sallyport.im.plugins.plugin_utils.dns_records import dns_records
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults, show_value
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import ports
+from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     ALLOWED,
@@ -147,6 +148,8 @@ def uses_of(folder: Path, shown: Path | None = None) -> list[Use]:
             found.append(Use("network", network, site_shown, site.line(location)))
     hosts = yaml_source.read(folder / HOST_LIST)
     for text, location in _texts(hosts.value, ()):
+        if text.startswith(PLACEHOLDER):
+            continue
         if "sallyport_addresses" in location or location[-1] == "ansible_host":
             address = _parsed(text)
             found.append(Use("address", text if address is None else address, hosts_shown, hosts.line(location)))
@@ -303,6 +306,8 @@ def proposals(plan: Plan, site: yaml_source.Source, hosts: yaml_source.Source) -
             four, _six = plan.networks(zones.get("admin", 0))
             found[*path, host, "ansible_host"] = str(four[number])
             for zone in _names(hosts.value, *path, host, "sallyport_addresses"):
+                if zone == OUTSIDE:
+                    continue  # the provider gives this address
                 four, six = plan.networks(zones.get(zone, len(zones)))
                 # the last digits are written alike in both, for people
                 found[*path, host, "sallyport_addresses", zone, 0] = f'{four[number]}, "{six[int(str(number), 16)]}"'
@@ -481,28 +486,6 @@ def marked(folder: Path) -> list[str]:
     return found
 
 
-def dns_records(domain: str, addresses: Sequence[str]) -> list[str]:
-    """List the DNS records that clients of a site need, in the notation of zone files.
-
-    Args:
-        domain: domain of the internal server.
-        addresses: its service addresses, IPv4 and IPv6.
-
-    Returns:
-        A or AAAA for the server and its files, SRV for both ways to sign in (RFC 6120 3.2.1, XEP-0368). Rooms need
-        none: clients reach them through the server.
-    """
-    known = [parsed for address in addresses if (parsed := _parsed(address)) is not None]
-    records = []
-    for name in (domain, f"files.{domain}"):
-        records += [f"{name}. IN {'A' if address.version == 4 else 'AAAA'} {address}" for address in known]
-        if not known:
-            records.append(f"{name}. IN A {PLACEHOLDER}, the address of the server")
-    for service, port in ports("xmpps", "xmpp").items():
-        records.append(f"_{service}-client._tcp.{domain}. IN SRV 0 0 {port} {domain}.")
-    return records
-
-
 def next_steps(folder: Path, domain: str) -> str:
     """Say what an administrator does with a new site.
 
@@ -515,13 +498,14 @@ def next_steps(folder: Path, domain: str) -> str:
     """
     hosts = yaml_source.read(folder / HOST_LIST).value
     servers = _inner(hosts, "all", "children", "im_internal", "hosts")
-    addresses = [text for text, location in _texts(servers, ()) if "sallyport_addresses" in location]
+    texts = [text for text, location in _texts(servers, ()) if "sallyport_addresses" in location]
+    addresses = [str(parsed) for text in texts if (parsed := _parsed(text)) is not None]
     lines = [
         f"Made {folder}, with an authority and secrets of its own.",
         "",
         f"1. Fill in what says {PLACEHOLDER}; networks and addresses are proposals that no other site uses:",
         *(f"     {place}" for place in marked(folder)),
-        "2. Put into the DNS that people's computers ask (adapt the addresses when you change them):",
+        "2. The gateway's resolver answers these by itself. Computers that ask another DNS need them there:",
         *(f"     {record}" for record in dns_records(domain, addresses)),
         f"3. Keep a copy of {folder / vault.KEY_FILE} where you keep passwords: nobody can open the vault without it.",
         f"4. Check it:  make check SITE={folder.name}",

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority
@@ -13,6 +13,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.model_faults import explain
 from ansible_collections.sallyport.im.plugins.plugin_utils.references import check_references, placeholders, zones_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Person, SiteFile, SiteYaml
+from ansible_collections.sallyport.im.plugins.plugin_utils.ssh_keys import keys_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import VaultFault, read_vault
 from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import Source, read
 from pydantic import ValidationError
@@ -38,12 +39,14 @@ class Site:
         settings: the site file.
         hosts: the host list, in the order of the file.
         count: how many settings its two files hold.
+        keys: public SSH keys by the path of their file, as the site file names it.
     """
 
     folder: Path
     settings: SiteFile
     hosts: tuple[Host, ...]
     count: int = 0
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -105,8 +108,8 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     Args:
         inventory_dir: its folder, as inventories/oslo.
         passwords: passwords for its vault, tried before those that the vault's own rules find.
-        with_vault: whether the vault and the authority are checked as well. Only what never needs a
-            secret may do without.
+        with_vault: whether the vault, the authority and the administrators' keys are read as well. Only what
+            never needs a key may do without.
 
     Returns:
         The site.
@@ -125,11 +128,15 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     hosts, host_faults = read_hosts(host_source, zones_of(site_source))
     faults += host_faults
     faults = [*_without_echoes(faults, site_source, host_source)]
+    keys: Mapping[str, tuple[str, ...]] = {}
     if with_vault:
         faults += _vault(folder, passwords, settings)
+        if settings is not None:
+            keys, key_faults = keys_of(folder, settings)
+            faults += [site_source.fault(place, message, allowed=fitting) for place, message, fitting in key_faults]
     if faults or settings is None:
         raise SiteFaults(faults)
-    return Site(folder, settings, hosts, _count(site_source) + _count(host_source))
+    return Site(folder, settings, hosts, _count(site_source) + _count(host_source), keys)
 
 
 def _no_folder(folder: Path) -> Fault:

@@ -10,15 +10,19 @@ import datetime
 from typing import Annotated, Literal
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
+    Address_or_name,
     Day,
     Domain,
     Group_id,
+    Ip_address,
+    Key_file,
     Mail,
     Net,
     Network,
     Person_id,
     Site_id,
     Text,
+    Unix_user,
 )
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -38,6 +42,23 @@ def check_some(value: tuple[Network, ...]) -> tuple[Network, ...]:
     # not pydantic's own limit: that one calls a list empty, too, whose only entry is faulty
     if not value:
         raise ValueError("the site cannot work without this zone")
+    return value
+
+
+def check_some_keys(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that an administrator has a key.
+
+    Args:
+        value: paths of public keys.
+
+    Returns:
+        The same paths.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not value:
+        raise ValueError("nobody gets in without a key")
     return value
 
 
@@ -169,6 +190,60 @@ class SignIn(Settings):
     """Minutes for which an address is locked out; the person can still sign in from elsewhere."""
 
 
+class Administrator(Settings):
+    """A person who administers the machines; gets in by key only, and has sudo."""
+
+    user: Unix_user
+    """Unix account, made by the kit; `root` is possible. The account with which Ansible connects must be among them."""
+    keys: Annotated[tuple[Key_file, ...], AfterValidator(check_some_keys), Field(json_schema_extra={"minItems": 1})]
+    """Files with public SSH keys, one key a line, below the site's folder, as `administrators/eva.pub`."""
+
+
+def check_some_administrators(value: tuple[Administrator, ...]) -> tuple[Administrator, ...]:
+    """Check that there is an administrator, and each only once.
+
+    Args:
+        value: the administrators.
+
+    Returns:
+        The same administrators.
+
+    Raises:
+        ValueError: there is none, or one stands there twice.
+    """
+    if not value:
+        raise ValueError("without an administrator nobody gets into the machines any more")
+    users = [administrator.user for administrator in value]
+    for user in users:
+        if users.count(user) > 1:
+            raise ValueError(f"{user} stands here twice")
+    return value
+
+
+class Outward(Settings):
+    """What may be opened to the outside of the company, by zone."""
+
+    desktops: tuple[Literal["web", "web_tls", "imaps", "submission", "submissions"], ...] = ()
+    """Services that people's computers may use out there: pages without and with TLS (`web`, `web_tls`), reading mail
+    (`imaps`), sending it (`submission`, `submissions`). An empty list lets nothing out."""
+
+
+class Updates(Settings):
+    """Where Debian's updates come from, and whether security updates wait for a person."""
+
+    sources: tuple[Domain, ...] = ("packages.example.net", "security.example.net")
+    """Hosts of the package sources; the gateway's relay fetches from these only."""
+    automatic: bool = True
+    """Whether the machines install security updates by themselves, daily."""
+
+
+class Firewall(Settings):
+    """How a change of the firewalls is guarded."""
+
+    rollback_seconds: Annotated[int, number(15, 600)] = 60
+    """Seconds after which a machine puts its old rules back, unless the control node has reached it anew."""
+
+
 class Certificates(Settings):
     """Lifetimes of the certificates that the site's own authority issues."""
 
@@ -191,12 +266,30 @@ class SiteFile(Settings):
     """Mail address of the people who run the service; published by the server (XEP-0157)."""
     domains: Domains
     """The domain names of the service."""
+    administrators: Annotated[
+        tuple[Administrator, ...], AfterValidator(check_some_administrators), Field(json_schema_extra={"minItems": 1})
+    ]
+    """The people who administer the machines; nobody else gets in."""
+    revoked_keys: tuple[Key_file, ...] = ()
+    """Files with public SSH keys that are refused, whatever else says otherwise."""
     networks: Networks
     """The zones of the company's network, each a list of networks, IPv4 or IPv6; no two may overlap."""
     groups: dict[Group_id, Group]
     """The groups of people, by id."""
     people: tuple[Person, ...]
     """The people with an account; an empty list means nobody."""
+    outward: Outward = Outward()
+    """What may be opened to the outside of the company, by zone."""
+    resolvers: tuple[Ip_address, ...] = ()
+    """Addresses of the resolvers that the gateway asks; an empty list lets it ask the root servers itself."""
+    time_sources: tuple[Address_or_name, ...] = ("2.debian.pool.ntp.org",)
+    """Names or addresses of the time servers (NTP) that the gateway asks."""
+    updates: Updates = Updates()
+    """Where Debian's updates come from, and whether security updates wait for a person."""
+    firewall: Firewall = Firewall()
+    """How a change of the firewalls is guarded."""
+    banner: Text = "Private system. Access for authorised persons only; it is recorded."
+    """What a machine says before somebody signs in."""
     calls: Literal["refuse", "permit"] = "refuse"
     """Voice and video calls between people (Jingle)."""
     retention: Retention = Retention()

@@ -32,6 +32,8 @@ PERSON_ID = r"[a-z0-9][a-z0-9._-]{0,62}"
 GROUP_ID = r"[a-z][a-z0-9-]{0,30}"
 SITE_ID = r"[a-z][a-z0-9-]{0,30}"
 HOST_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+UNIX_USER = r"[a-z][a-z0-9_-]{0,30}"
+KEY_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.pub"
 MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 SHORTEST_PREFIX = {4: 8, 6: 32}
 """The largest network that a zone may hold, as the length of its prefix, for each version of IP."""
@@ -49,6 +51,9 @@ ALLOWED = {
     "network": "an address and a prefix length, as 10.20.1.0/24 or fd12:3456:789a:1::/64; /8 to /32, IPv6 /32 to /128",
     "address": "an IPv4 or IPv6 address, as 10.20.1.11 or fd12:3456:789a:1::11",
     "date": "a date as 2027-06-30, in the years 2000 to 2199",
+    "user": "small letters, digits, underscore and hyphen, at most 31, beginning with a letter",
+    "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",
+    "address or name": "an IPv4 or IPv6 address, or a full domain name in small letters",
     "host": "small letters, digits and hyphens, at most 63, beginning and ending with a letter or digit",
 }
 
@@ -111,6 +116,72 @@ def check_site(value: str) -> str:
     if not re.fullmatch(SITE_ID, value):
         raise ValueError("this cannot be the name of a site")
     return value
+
+
+def check_user(value: str) -> str:
+    """Check the name of a Unix account.
+
+    Args:
+        value: the name.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ValueError: useradd(8) would not take it.
+    """
+    if not re.fullmatch(UNIX_USER, value):
+        raise ValueError("this cannot be the name of a Unix account")
+    return value
+
+
+def check_key_file(value: str) -> str:
+    """Check the path of a public key; whether the file is there is looked at elsewhere.
+
+    Args:
+        value: the path, relative to the site's folder.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ValueError: it leads out of the folder, or does not end in .pub, as the public part of a key does.
+    """
+    if not re.fullmatch(KEY_FILE, value) or ".." in value.split("/"):
+        raise ValueError("this cannot be the path of a public key below the site's folder")
+    return value
+
+
+def check_address(value: str) -> str:
+    """Check the address of a machine that is not in the host list.
+
+    Args:
+        value: the address.
+
+    Returns:
+        The same address in its one usual form.
+
+    Raises:
+        ValueError: it is malformed, or no machine can be reached by it.
+    """
+    return str(read_address(value))
+
+
+def check_address_or_name(value: str) -> str:
+    """Check where a machine that is not in the host list is found.
+
+    Args:
+        value: an address or a domain name.
+
+    Returns:
+        The same; an address in its one usual form.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if re.fullmatch(r"[0-9.]+|.*:.*", value):
+        return check_address(value)
+    return check_domain(value)
 
 
 def check_text(value: str) -> str:
@@ -351,6 +422,12 @@ Domain = Annotated[
     str, AfterValidator(check_domain), _kind("domain", r"[a-z0-9-]+(\.[a-z0-9-]+)+", maxLength=LONGEST_DOMAIN)
 ]
 Mail = Annotated[str, AfterValidator(check_mail), _kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
+Unix_user = Annotated[str, AfterValidator(check_user), _kind("user", UNIX_USER)]
+Key_file = Annotated[str, AfterValidator(check_key_file), _kind("key file", KEY_FILE)]
+Ip_address = Annotated[str, AfterValidator(check_address), _kind("address", r"[0-9a-fA-F:.]+")]
+Address_or_name = Annotated[
+    str, AfterValidator(check_address_or_name), _kind("address or name", r"[0-9a-fA-F:.]+|[a-z0-9-]+(\.[a-z0-9-]+)+")
+]
 Net = Annotated[
     Network, PlainValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 ]

@@ -26,6 +26,14 @@ SECRETS: Mapping[str, object] = {
 }
 
 
+PUBLIC_KEYS = {
+    "ops": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAjtN//1nj7BGMbfHaD3hQ3oRWFFndyJHBhsi29OLPcX ops@fjord",
+    "eva": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKhjCS9J/Z6N2SwsbYhGAe22QOrQDtcKRCzXx13m6/Q+ eva@fjord",
+    "former": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFNrDAOFsFoK+Q1B8du0wRv904BwhmiCB0mRIiMWC55A former@fjord",
+}
+"""Keys of administrators, by the name of their file below administrators/; nobody has the private halves."""
+
+
 @functools.cache
 def vault_bytes(keys: tuple[str, ...] = tuple(SECRETS), password: bytes = PASSWORD) -> bytes:
     """Encrypt a vault once for all tests; it takes a tenth of a second."""
@@ -41,6 +49,9 @@ def make_site(parent: Path, site: str = BASE_SITE, hosts: str = BASE_HOSTS) -> P
     (folder / HOST_LIST).write_text(hosts, encoding="utf-8")
     (folder / "vault.yml").write_bytes(vault_bytes())
     (folder / AUTHORITY).write_bytes(AUTHORITY_OF_OSLO[0])
+    (folder / "administrators").mkdir(exist_ok=True)
+    for name, public in PUBLIC_KEYS.items():
+        (folder / "administrators" / f"{name}.pub").write_text(f"# of {name}\n{public}\n", encoding="utf-8")
     key = folder / ".vault-password"
     key.touch(mode=0o600)
     key.write_bytes(PASSWORD)

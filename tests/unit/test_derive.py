@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import accounts, host_settings
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
+from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, services
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import compile_policy, policy_text
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 from unit.sites import base_site
 
 TODAY = datetime.date(2026, 6, 1)
+
+
+def access_and_services(site: Site, name: str) -> dict[str, object]:
+    host = site.host(name)
+    return {"access": access(site, host), **services(site, host)}
 
 
 def test_the_internal_server(tmp_path: Path) -> None:
@@ -20,7 +28,12 @@ def test_the_internal_server(tmp_path: Path) -> None:
     found = host_settings(site, "im-int", TODAY)
     im = found.pop("im")
     assert found.pop("packages") == sorted({*host_settings(site, "im-int", TODAY)["packages"]})
+    for key, wanted in access_and_services(site, "im-int").items():
+        assert found.pop(key) == wanted
+    assert found.pop("firewall") == {"ruleset": ruleset(site, "im-int"), "rollback_seconds": 60}
     assert found == {
+        "accounts_exclusive": True,
+        "forwards": False,
         "name": "im-int",
         "role": "im_internal",
         "site": "oslo",
@@ -57,8 +70,18 @@ def test_the_internal_server(tmp_path: Path) -> None:
 
 def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     site = base_site(tmp_path)
-    for host in ("gw", "desk", "world"):
-        assert {*host_settings(site, host, TODAY)} == {"name", "role", "site", "addresses", "packages"}
+    managed = {"access", "accounts_exclusive", "firewall", "forwards", "resolver", "time", "updates"}
+    common = {"name", "role", "site", "addresses", "packages"}
+    assert {*host_settings(site, "world", TODAY)} == common
+    assert {*host_settings(site, "desk", TODAY)} == common | managed
+    assert {*host_settings(site, "gw", TODAY)} == common | managed | {"dns", "relay"}
+
+
+def test_only_the_gateway_forwards_and_only_desktops_have_other_people(tmp_path: Path) -> None:
+    site = base_site(tmp_path)
+    found = {host: host_settings(site, host, TODAY) for host in ("im-int", "gw", "desk")}
+    assert [host for host, settings in found.items() if settings["forwards"]] == ["gw"]
+    assert [host for host, settings in found.items() if not settings["accounts_exclusive"]] == ["desk"]
 
 
 def test_packages_follow_from_group_and_probe(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils import authority, che
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
 from cryptography import x509
+from unit.sites import PUBLIC_KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +52,12 @@ def fill_in_the_marked(folder: Path) -> None:
     text = file.read_text("utf-8")
     text = re.sub(r'company: "CHANGE-ME[^"]*"', "company: Oslo AS", text)
     text = re.sub(r'administrator: "CHANGE-ME[^"]*"', "administrator: it@oslo.example", text)
+    text = re.sub(r'"CHANGE-ME: file with your public SSH key[^"]*"', "administrators/eva.pub", text)
+    file.write_text(text, "utf-8")
+    (folder / "administrators").mkdir(exist_ok=True)
+    (folder / "administrators" / "eva.pub").write_text(f"{PUBLIC_KEYS['eva']}\n", "utf-8")
+    file = folder / HOST_LIST
+    text = re.sub(r'"CHANGE-ME: address of the gateway towards[^"]*"', "192.0.2.7", file.read_text("utf-8"))
     file.write_text(text, "utf-8")
 
 

@@ -93,9 +93,15 @@ def test_a_site_is_read_as_it_is_written(tmp_path: Path) -> None:
         site.host("nix")
 
 
-def test_everything_from_calls_on_has_a_default(tmp_path: Path) -> None:
-    short = BASE_SITE[: BASE_SITE.index("  calls:")]
-    assert load(make_site(tmp_path, short)).settings == base_site(tmp_path / "whole").settings
+def test_everything_from_calls_on_but_the_administrators_has_a_default(tmp_path: Path) -> None:
+    short = BASE_SITE[: BASE_SITE.index("  calls:")] + "  administrators: [{user: ops, keys: [administrators/ops.pub]}]"
+    found = load(make_site(tmp_path, short)).settings
+    own = {"administrators", "revoked_keys", "outward", "resolvers", "time_sources", "updates", "banner"}
+    assert found.model_dump(exclude=own) == base_site(tmp_path / "whole").settings.model_dump(exclude=own)
+    # nothing leaves, and nobody is trusted, that the site does not name
+    assert found.outward.desktops == ()
+    assert found.resolvers == ()
+    assert found.updates.sources == ("packages.example.net", "security.example.net")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.sites import BASE_SITE, PASSWORD, ROOT, make_site
+from unit.sites import BASE_HOSTS, BASE_SITE, PASSWORD, ROOT, make_site
 
 PLAY = """
 - name: Load
@@ -93,3 +93,12 @@ def test_the_command_line_cannot_replace_the_site_file(tmp_path: Path) -> None:
     message = result["plays"][0]["tasks"][0]["hosts"]["desk"]["msg"]
     assert "-e gives sallyport and sallyport_host" in message
     assert "site.yml" in message
+
+
+def test_ansible_does_not_lock_itself_out(tmp_path: Path) -> None:
+    folder = make_site(tmp_path, hosts=BASE_HOSTS.replace("ansible_user: ops", "ansible_user: root"))
+    code, result = run(folder, "--check")
+    assert code != 0
+    answers = result["plays"][0]["tasks"][0]["hosts"]
+    assert "Ansible connects as root, who is none of sallyport.administrators (ops, eva)" in answers["gw"]["msg"]
+    assert not answers["world"].get("failed"), "the kit does not manage this host, and does not care who enters it"

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The firewall of one host, rendered from the table of flows as the text of one nftables table.
+
+Sources: nft(8); RFC 4890 (ICMPv6 that must pass); RFC 2827 and RFC 3704 (sources that cannot come this way).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    CLIENT_SERVICES,
+    GATEWAY,
+    SERVICES,
+    Flow,
+    Service,
+    flows,
+)
+from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE, Host
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
+from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Networks
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import Network
+
+TABLE = "inet sallyport"
+LOG_GROUP = 5
+"""The group of NFLOG to which ulogd listens on the hosts."""
+LOG_RATE = "limit rate 20/second burst 200 packets"
+"""What is logged of the refusals; all of them are counted."""
+LOG_BYTES = 128
+"""How much of a refused packet goes into the log: its headers, and nothing that somebody wrote."""
+CONNECTIONS_PER_ADDRESS = 50
+"""Connections that one address may have to the client ports at the same time; several people may share an address."""
+PER_ADDRESS_ENTRIES = 16384
+"""Addresses whose connections are counted at the same time."""
+PROHIBITED = "reject with icmpx admin-prohibited"
+VERSIONS = (4, 6)
+_IP = {4: "ip", 6: "ip6"}
+_ECHO = {4: "icmp type echo-request", 6: "icmpv6 type echo-request"}
+
+
+def ruleset(site: Site, name: str, connections: int = CONNECTIONS_PER_ADDRESS) -> str:
+    """Render the firewall of a host.
+
+    Args:
+        site: the site.
+        name: the host's name in the host list.
+        connections: connections that one address may have to the client ports at the same time.
+
+    Returns:
+        The text of `table inet sallyport`, whole, as `nft -f` takes it.
+
+    Raises:
+        KeyError: there is no such host.
+    """
+    return _Ruleset(site, site.host(name), connections).text()
+
+
+class _Ruleset:
+    """The rules of one host while they are rendered."""
+
+    def __init__(self, site: Site, host: Host, connections: int) -> None:
+        self.site = site
+        self.host = host
+        self.connections = connections
+        self.flows = flows(site)
+        self.is_gateway = host.group == GATEWAY
+        self.networks = {zone: tuple(getattr(site.settings.networks, zone)) for zone in Networks.model_fields}
+
+    def text(self) -> str:
+        blocks = [*self._sets(), *self._counters(), *self._chains()]
+        return f"table {TABLE} {{\n" + "\n".join(_block(head, lines) for head, lines in blocks) + "}\n"
+
+    # what the rules speak of
+
+    def _sets(self) -> Iterator[tuple[str, list[str]]]:
+        zones: dict[str, Sequence[Network]] = {**self.networks, "site": [*_all(self.networks)]}
+        if self.is_gateway:
+            zones["hidden"] = [net for net in zones["site"] if net.is_private]
+        for zone, networks in zones.items():
+            for version in VERSIONS:
+                if of_version := _of_version(networks, version):
+                    elements = ", ".join(map(str, of_version))
+                    kind = f"type ipv{version}_addr"
+                    yield f"set {zone}{version}", [kind, "flags interval", f"elements = {{ {elements} }}"]
+        if self._client_services():
+            for version in VERSIONS:
+                size = f"size {PER_ADDRESS_ENTRIES}"
+                yield f"set clients{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
+
+    def _counters(self) -> Iterator[tuple[str, list[str]]]:
+        for chain in ("input", "output", "forward"):
+            yield f"counter refused_{chain}", []
+
+    def _has(self, zone: str, version: int) -> bool:
+        return bool(_of_version(self.networks[zone], version))
+
+    # chains
+
+    def _chains(self) -> Iterator[tuple[str, list[str]]]:
+        yield "chain input", [*_hook("input"), *self._input()]
+        yield "chain output", [*_hook("output"), *self._output()]
+        yield "chain forward", [*_hook("forward"), *self._forward()]
+        if self._client_services():
+            yield "chain too_many", [*_refuse("input", "too-many", "", "drop")]
+        if self.is_gateway:
+            yield "chain postrouting", [*self._postrouting()]
+
+    def _input(self) -> Iterator[str]:
+        yield 'iifname "lo" accept'
+        yield "ct state established,related accept"
+        inbound = [*self._inbound()]
+        management = [flow for flow in inbound if _is_management(flow)]
+        # before everything that could refuse it: whoever administers the host must get in
+        for flow in management:
+            yield from self._rules(flow, self._own(flow.at))
+        yield from _refuse("input", "invalid", "ct state invalid", "drop")
+        yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
+        yield "icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
+        yield from self._spoofed("input")
+        yield from self._too_many()
+        for flow in inbound:
+            if flow not in management:
+                yield from self._rules(flow, self._own(flow.at))
+        yield from _refuse("input", "no-flow", "", "drop")
+
+    def _output(self) -> Iterator[str]:
+        yield 'oifname "lo" accept'
+        yield "ct state established,related accept"
+        yield from self._answers()
+        yield from _refuse("output", "invalid", "ct state invalid", "drop")
+        yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
+        yield "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept"
+        for flow in self._outbound():
+            yield from self._rules(flow, self._addresses(flow, but=self.host))
+        yield from _refuse("output", "no-flow", "", PROHIBITED)
+
+    def _forward(self) -> Iterator[str]:
+        if self.is_gateway:
+            yield "ct state established,related accept"
+            yield from _refuse("forward", "invalid", "ct state invalid", "drop")
+            yield from self._spoofed("forward")
+            for flow in self.flows:
+                if GATEWAY not in (flow.source, flow.destination):
+                    addresses = [to for to in self._addresses(flow) if self._passes(flow.source, to)]
+                    yield from self._rules(flow, addresses)
+            for version in VERSIONS:
+                if _of_version([*_all(self.networks)], version):
+                    inner = f"{_IP[version]} saddr @site{version}"
+                    yield from _refuse("forward", "no-flow", inner, PROHIBITED)
+        yield from _refuse("forward", "no-flow", "", "drop")
+
+    def _postrouting(self) -> Iterator[str]:
+        yield "type nat hook postrouting priority srcnat; policy accept;"
+        for version in VERSIONS:
+            if any(net.is_private for net in _of_version([*_all(self.networks)], version)):
+                ip = _IP[version]
+                yield f"{ip} saddr @hidden{version} {ip} daddr != @site{version} masquerade"
+
+    # flows
+
+    def _inbound(self) -> Iterator[Flow]:
+        for flow in self.flows:
+            if flow.destination == self.host.group and flow.source != GATEWAY and self._own(flow.at):
+                yield flow
+
+    def _outbound(self) -> Iterator[Flow]:
+        # a host has an address for administration, and is no administrator for that; and the gateway, which stands in
+        # every zone, opens only what the table gives to itself
+        zones = (GATEWAY,) if self.is_gateway else tuple(self.host.addresses)
+        for flow in self.flows:
+            if flow.source in zones:
+                yield flow
+
+    def _client_services(self) -> list[str]:
+        wanted = {flow.service for flow in self._inbound()}
+        return [name for name in CLIENT_SERVICES if name in wanted]
+
+    def _own(self, zone: str) -> list[str]:
+        return _at(self.host, zone)
+
+    def _addresses(self, flow: Flow, but: Host | None = None) -> list[str]:
+        if flow.destination == OUTSIDE:
+            return [OUTSIDE]
+        hosts = [host for host in self.site.hosts_of(flow.destination) if host is not but]
+        return [address for host in hosts for address in _at(host, flow.at)]
+
+    def _passes(self, zone: str, address: str) -> bool:
+        """Tell whether a way from a zone to an address can lead over the gateway, and not within one network."""
+        if OUTSIDE in (zone, address):
+            return True
+        if not _is_address(address):
+            return False
+        networks = _of_version(self.networks[zone], ip_address(address).version)
+        return len(networks) > 1 or not any(ip_address(address) in net for net in networks)
+
+    # rules
+
+    def _rules(self, flow: Flow, addresses: Sequence[str]) -> Iterator[str]:
+        service = SERVICES[flow.service]
+        for version in VERSIONS:
+            there = [to for to in addresses if not _is_address(to) or ip_address(to).version == version]
+            if not there or (flow.source in self.networks and not self._has(flow.source, version)):
+                continue
+            words = [*self._from(flow.source, version), *self._to(there, version)]
+            if not words:
+                words.append(f"meta nfproto ipv{version}")
+            if flow.user:
+                words.append(f'meta skuid "{flow.user}"')
+            words += [_what(service, version), f'accept comment "{flow.practice} {flow.service}"']
+            yield " ".join(words)
+
+    def _from(self, source: str, version: int) -> Iterator[str]:
+        if source == OUTSIDE:
+            yield from self._not_ours("saddr", version)
+        elif source != GATEWAY:
+            yield f"{_IP[version]} saddr @{source}{version}"
+
+    def _to(self, addresses: Sequence[str], version: int) -> Iterator[str]:
+        if OUTSIDE in addresses:
+            yield from self._not_ours("daddr", version)
+        elif all(map(_is_address, addresses)):
+            # a name that only the DNS knows is no address of a rule: then any address of this host is meant
+            yield f"{_IP[version]} daddr {_one_or_more(addresses)}"
+
+    def _not_ours(self, field: str, version: int) -> Iterator[str]:
+        if _of_version([*_all(self.networks)], version):
+            yield f"{_IP[version]} {field} != @site{version}"
+
+    def _answers(self) -> Iterator[str]:
+        """Let the answers of sessions pass that the kernel began to follow only with these rules.
+
+        Without it the very connection that brings the first rules hangs: its next packet is an answer, which looks new.
+        """
+        for flow in filter(_is_management, self._inbound()):
+            service = SERVICES[flow.service]
+            for version in VERSIONS:
+                if self._has(flow.source, version):
+                    ip = _IP[version]
+                    yield (
+                        f"{ip} daddr @{flow.source}{version} tcp sport {service.port} tcp flags & (syn | ack) == ack"
+                        f' accept comment "{flow.practice} {flow.service}: answers"'
+                    )
+
+    def _spoofed(self, chain: str) -> Iterator[str]:
+        """Refuse sources that cannot come in on this interface; the way back to them leads elsewhere (RFC 3704).
+
+        Administrators may come on another way than the one back to them; they have proved themselves to SSH by then.
+        """
+        for version in VERSIONS:
+            unless = f"{_IP[version]} saddr != @admin{version} " if self._has("admin", version) else ""
+            match = f"meta nfproto ipv{version} {unless}fib saddr . iif oif missing"
+            yield from _refuse(chain, "spoofed", match, "drop")
+
+    def _too_many(self) -> Iterator[str]:
+        """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set."""
+        wanted = [flow for flow in self._inbound() if flow.service in CLIENT_SERVICES]
+        for source, at in sorted({(flow.source, flow.at) for flow in wanted}):
+            names = [name for name in CLIENT_SERVICES if any(_is(flow, source, name, at) for flow in wanted)]
+            ports = _one_or_more([str(SERVICES[name].port) for name in names])
+            for version in VERSIONS:
+                there = [to for to in self._own(at) if _is_address(to) and ip_address(to).version == version]
+                if there and (source == OUTSIDE or self._has(source, version)):
+                    count = f"{_IP[version]} saddr ct count over {self.connections}"
+                    words = [*self._from(source, version), *self._to(there, version), f"tcp dport {ports}"]
+                    yield f"{' '.join(words)} add @clients{version} {{ {count} }} goto too_many"
+
+
+def _block(head: str, lines: Sequence[str]) -> str:
+    return f"  {head} {{\n" + "".join(f"    {line}\n" for line in lines) + "  }\n"
+
+
+def _hook(name: str) -> list[str]:
+    return [f"type filter hook {name} priority filter; policy drop;"]
+
+
+def _refuse(chain: str, reason: str, match: str, verdict: str) -> Iterator[str]:
+    """Log some, count all, refuse all."""
+    start = f"{match} " if match else ""
+    yield f'{start}{LOG_RATE} log prefix "sallyport {chain} {reason}" group {LOG_GROUP} snaplen {LOG_BYTES}'
+    yield f"{start}counter name refused_{chain} {verdict}"
+
+
+def _what(service: Service, version: int) -> str:
+    return _ECHO[version] if service.protocol == "icmp" else f"{service.protocol} dport {service.port}"
+
+
+def _is(flow: Flow, source: str, service: str, at: str) -> bool:
+    return (flow.source, flow.service, flow.at) == (source, service, at)
+
+
+def _is_management(flow: Flow) -> bool:
+    return flow.source == "admin" and flow.service == "ssh"
+
+
+def _at(host: Host, zone: str) -> list[str]:
+    return [host.admin_address] if zone == "admin" else [*host.addresses.get(zone, ())]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_version(networks: Sequence[Network], version: int) -> list[Network]:
+    return [network for network in networks if network.version == version]
+
+
+def _all(networks: dict[str, tuple[Network, ...]]) -> Iterator[Network]:
+    for of_zone in networks.values():
+        yield from of_zone
+
+
+def _one_or_more(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{{ {', '.join(items)} }}"
