@@ -109,6 +109,6 @@ class ActionModule(ActionBase):
         user = str(variables.get("ansible_user") or self._play_context.remote_user or getpass.getuser())
         if user not in administrators:
             raise AnsibleActionFail(
-                f"Ansible connects as {user}, who is none of sallyport.administrators ({', '.join(administrators)}) and "
-                f"would be locked out; no host was touched. Add {user} there, or set ansible_user in hosts.yml"
+                f"Ansible connects as {user}, who is none of sallyport.administrators ({', '.join(administrators)}) "
+                f"and would be locked out; no host was touched. Add {user} there, or set ansible_user in hosts.yml"
             )

@@ -84,15 +84,43 @@ class Watched:
 
 @dataclass(frozen=True)
 class Service:
-    """A service and everything that it is configured with."""
+    """A service and everything that it is configured with, or a set of plain files and how they are applied.
+
+    Attributes:
+        unit: The unit; the name of a set of plain files.
+        enabled: Whether the unit starts at boot.
+        files: Its files.
+        directories: Its directories.
+        watch: Files of somebody else's that it reads.
+        unit_directory: Where unit files and drop-ins stand: what changes here needs a daemon-reload and a restart.
+        plain: Whether there is no unit.
+        apply: Programs, with their arguments, that take up plain files.
+    """
 
     unit: str
     enabled: bool = True
     files: tuple[WantedFile, ...] = ()
     directories: tuple[WantedDirectory, ...] = ()
     watch: tuple[Watched, ...] = ()
-    # Where unit files and drop-ins stand: what changes here needs a daemon-reload and a restart.
     unit_directory: str = "/etc/systemd/system"
+    plain: bool = False
+    apply: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Return how a message names it."""
+        return f"{'files' if self.plain else 'unit'} {self.unit}"
+
+    def not_loaded(self, path: str, on_change: str) -> str:
+        """Return the difference of a file that is right but not in force.
+
+        Args:
+            path: The file.
+            on_change: What would bring it in force.
+        """
+        if self.plain:
+            return f"file {path}: is not applied, should be"
+        return f"unit {self.unit}: runs with another {path}, should {on_change}"
 
 
 @dataclass
@@ -121,7 +149,7 @@ class Plan:
         remove: Files of an earlier run that are no longer declared.
         make: Directories to make or to give their owner and mode.
         aside: Foreign things to move out of exclusive directories.
-        action: none, reload, restart or start.
+        action: none, reload, restart, start, or for plain files apply.
         enable: Whether to enable (True) or disable (False) the unit; None when that is right.
         unmask: Whether somebody has masked the unit.
         daemon_reload: Whether systemd must read its unit files anew.
@@ -179,7 +207,11 @@ def make_plan(service: Service, state: UnitState, record: Record) -> Plan:
     _plan_files(service, plan)
     _plan_removals(service, record, plan)
     _plan_foreign(service, plan)
-    _plan_unit(service, state, record, plan)
+    if service.plain:
+        _plan_stale_files(service, state, record, plan)
+        plan.action = "apply" if service.apply and plan.action != "none" else "none"
+    else:
+        _plan_unit(service, state, record, plan)
     plan.unresolved = sorted(set(_unresolved(service)))
     return plan
 
@@ -272,7 +304,7 @@ def _plan_removals(service: Service, record: Record, plan: Plan) -> None:
         plan.need(entry["on_change"])
         found = look(path)
         if found.kind == "absent":
-            plan.differences.append(f"unit {service.unit}: runs with {path}, which is gone")
+            plan.differences.append(f"{service.title}: runs with {path}, which is gone")
         else:
             plan.differences.append(f"file {path}: is there from an earlier run, should not be")
             plan.remove.append(path)
@@ -339,15 +371,13 @@ def _plan_stale_files(service: Service, state: UnitState, record: Record, plan: 
         on_change = "restart" if is_unit_file(service, file.path) else file.on_change
         found = look(file.path)
         if not is_loaded(file.path, (found.fingerprint(), found.changed), on_change, state=state, record=record):
-            plan.differences.append(f"unit {service.unit}: runs with another {file.path}, should {on_change}")
+            plan.differences.append(service.not_loaded(file.path, on_change))
             plan.need(on_change)
             plan.daemon_reload |= is_unit_file(service, file.path)
     for watched in service.watch:
         found = look(watched.path, follow=True)
         if not is_loaded(watched.path, (found.digest(), found.changed), watched.on_change, state=state, record=record):
-            plan.differences.append(
-                f"unit {service.unit}: runs with another {watched.path}, should {watched.on_change}"
-            )
+            plan.differences.append(service.not_loaded(watched.path, watched.on_change))
             plan.need(watched.on_change)
 
 

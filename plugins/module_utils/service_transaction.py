@@ -10,17 +10,16 @@ files is written down last, so that a reload that was not confirmed is done agai
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.module_utils import atomic_files
-from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import Found, look
+from ansible_collections.sallyport.im.plugins.module_utils import atomic_files, service_guard
+from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import look
+from ansible_collections.sallyport.im.plugins.module_utils.guard import Guard, GuardError
 from ansible_collections.sallyport.im.plugins.module_utils.private_view import (
     Stage,
     ViewError,
@@ -28,7 +27,7 @@ from ansible_collections.sallyport.im.plugins.module_utils.private_view import (
 )
 from ansible_collections.sallyport.im.plugins.module_utils.programs import missing
 from ansible_collections.sallyport.im.plugins.module_utils.service_health import Health
-from ansible_collections.sallyport.im.plugins.module_utils.service_journal import Entry, Journal, StateError, Store
+from ansible_collections.sallyport.im.plugins.module_utils.service_journal import Journal, StateError, Store
 from ansible_collections.sallyport.im.plugins.module_utils.service_plan import (
     Plan,
     Record,
@@ -37,8 +36,15 @@ from ansible_collections.sallyport.im.plugins.module_utils.service_plan import (
     fingerprints,
     is_unit_file,
     make_plan,
-    numbers,
 )
+from ansible_collections.sallyport.im.plugins.module_utils.service_swap import (
+    Swap,
+    clear_leftovers,
+    known_numbers,
+    make_directory,
+    obstacle_of,
+)
+from ansible_collections.sallyport.im.plugins.module_utils.service_units import Programs
 from ansible_collections.sallyport.im.plugins.module_utils.systemd import Systemd, SystemdError, UnitState
 
 Step = tuple[str, Callable[[], None]]
@@ -70,9 +76,10 @@ class Outcome:
     Attributes:
         differences: One line each: what was, and what should be.
         diff: Entries for Ansible's --diff.
-        action: none, reload, restart or start.
+        action: none, reload, restart, start, or for plain files apply.
         moved: Where foreign things were moved, by their path.
         validated: Whether the validators ran.
+        token: Not empty when the change is taken back unless it is confirmed with this word.
     """
 
     differences: list[str] = field(default_factory=list)
@@ -80,6 +87,7 @@ class Outcome:
     action: str = "none"
     moved: dict[str, str] = field(default_factory=dict)
     validated: bool = False
+    token: str = ""
 
 
 class Transaction:
@@ -93,6 +101,10 @@ class Transaction:
         places: Where the kit keeps its own files.
         validator: Runs one validator on a stage; raises ViewError when it does not accept it.
         validate_seconds: How long each validator may take.
+        confirm_seconds: When not 0, the old files come back by themselves after that time unless somebody confirms the
+            new ones.
+        settle_seconds: How long to wait for the confirmation of an earlier run, or for its old files to come back.
+        guard: What brings them back.
     """
 
     def __init__(
@@ -105,15 +117,22 @@ class Transaction:
         places: Places | None = None,
         validator: Callable[[Sequence[str], Stage, float], None] = run_validator,
         validate_seconds: float = 60.0,
+        confirm_seconds: int = 0,
+        settle_seconds: float = 60.0,
+        guard: Guard | None = None,
     ) -> None:
         """Take what is wanted; nothing is looked at yet."""
         self.service = service
         self.health = health
         self.validate = validate
-        self.systemd = systemd or Systemd()
         self.places = places or Places()
+        applied = Programs(service.apply, f"{self.places.state}/{service.unit}.applied")
+        self.systemd = applied if service.plain else systemd or Systemd()
         self.validator = validator
         self.validate_seconds = validate_seconds
+        self.confirm_seconds = confirm_seconds
+        self.settle_seconds = settle_seconds
+        self.guard = guard or service_guard.guard_of(service.unit)
         self.store = Store(self.places.state, service.unit)
         self.stage = Stage(f"{self.places.run}/{service.unit}.stage")
         self.outcome = Outcome()
@@ -122,6 +141,7 @@ class Transaction:
         self.before = UnitState()
         self.record = Record()
         self.journal: Journal | None = None
+        self.swap = Swap(service, self.plan, self.record, self.places.removed)
         self.directories: list[WantedDirectory] = []
 
     @property
@@ -149,7 +169,7 @@ class Transaction:
                 self._apply()
             else:
                 self._refresh_record()
-        except (OSError, StateError, SystemdError) as error:
+        except (OSError, StateError, SystemdError, GuardError) as error:
             raise Failure(self.hide(str(error))) from error
         return self.outcome
 
@@ -170,11 +190,13 @@ class Transaction:
             yield "validate", self._validate
             yield "clear stage", self.stage.remove
         yield "journal", self._open_journal
+        if self.confirm_seconds:
+            yield "arm", self._arm
         yield from self._file_steps()
         if interrupted is not None:
-            for entry in self._orphans(interrupted):
+            for entry in self.swap.orphans(interrupted):
                 yield f"put back {entry.path}", partial(atomic_files.put_back, entry.path, entry.before)
-            yield "clear leftovers", partial(_clear_leftovers, interrupted)
+            yield "clear leftovers", partial(clear_leftovers, interrupted)
         yield from self._unit_steps(must_prove=interrupted is not None)
         yield "record", self._save_record
         yield "close journal", self.store.close_journal
@@ -183,11 +205,11 @@ class Transaction:
         """Yield what is done to files: all new ones are on the disk before the first takes its place."""
         plan = self.plan
         for path in plan.aside:
-            yield f"move aside {path}", partial(self._move_aside, path)
+            yield f"move aside {path}", partial(self.swap.move_aside, path)
         for directory in self.directories:
-            yield f"directory {directory.path}", partial(_make, directory)
+            yield f"directory {directory.path}", partial(make_directory, directory)
         for file in plan.write:
-            uid, gid = _numbers(file.owner, file.group)
+            uid, gid = known_numbers(file.owner, file.group)
             write = partial(atomic_files.write_beside, file.path, file.content, uid, gid, file.mode)
             yield f"write {file.path}", write
         for file in plan.write:
@@ -214,22 +236,43 @@ class Transaction:
 
     def _read(self, *, check: bool) -> None:
         """Find out what is, and plan what to do."""
-        try:
-            self.before = self.systemd.settle(self.service.unit)
-        except SystemdError:
-            if not check:
-                raise
-            # a fresh host seen in check mode may not even have systemd answer yet
-            self.before = UnitState()
+        if not check:
+            self._settle_guard()
         self.record = self.store.record()
         self.journal = self.store.journal()
+        self.before = self._state(check=check)
         self.plan = make_plan(self.service, self.before, self.record)
+        if self.plan.differences:
+            # systemd may have been asked for all units at once, a moment ago: nothing is done on an old answer
+            now = self._state(check=check)
+            if now != self.before:
+                self.before = now
+                self.plan = make_plan(self.service, now, self.record)
         self.outcome.differences = list(self.plan.differences)
         self.outcome.diff = self.plan.diff
         self.outcome.action = self.plan.action
         if self.journal is not None:
             self.outcome.differences.append(
-                f"unit {self.service.unit}: a run of {self.journal.started} was interrupted, should be finished"
+                f"{self.service.title}: a run of {self.journal.started} was interrupted, should be finished"
+            )
+        if check and self.guard.is_armed():
+            self.outcome.differences.append(f"{self.service.title}: its new files are not confirmed, should be")
+
+    def _state(self, *, check: bool) -> UnitState:
+        try:
+            return self.systemd.settle(self.service.unit)
+        except SystemdError:
+            if not check:
+                raise
+            # a fresh host seen in check mode may not even have systemd answer yet
+            return UnitState()
+
+    def _settle_guard(self) -> None:
+        """Wait for the end of an earlier change that nobody has confirmed yet, as for a lock."""
+        if not service_guard.settle(self.guard, self.settle_seconds):
+            raise Failure(
+                "an earlier change still waits for its confirmation, or cannot be taken back: see"
+                f" systemctl status '{self.guard.unit}.*'. Nothing was changed."
             )
 
     def _check(self) -> None:
@@ -252,32 +295,27 @@ class Transaction:
     # --- doing ---
 
     def _apply(self) -> None:
-        self._refuse_impossible()
-        self.directories = self._directories()
+        obstacle = obstacle_of(self.service, self.plan, self.before, self.systemd)
+        if obstacle:
+            raise Failure(f"{obstacle} Nothing was changed.")
+        self.swap = Swap(self.service, self.plan, self.record, self.places.removed)
+        self.directories = self.swap.directories()
         try:
             for name, step in self.steps():
                 self.perform(name, step)
-        except (Failure, ViewError, OSError, StateError, SystemdError) as error:
+        except (Failure, ViewError, OSError, StateError, SystemdError, GuardError) as error:
             text = self.hide(str(error))
+            self.outcome.token = ""
             with contextlib.suppress(OSError):
                 self.stage.remove()
             if self.store.journal() is None:
+                self._disarm()
                 raise Failure(f"{text}\nNothing was changed: the files and the service are as they were.") from error
-            raise Failure(f"{text}\n{self._roll_back()}") from error
-
-    def _refuse_impossible(self) -> None:
-        """Refuse what cannot work before anything is touched."""
-        if self.plan.unresolved:
-            raise Failure(
-                f"{', '.join(self.plan.unresolved)}: not on this host. Install the package that makes it, or name"
-                " another owner or group. Nothing was changed."
-            )
-        brings_unit = f"{self.service.unit_directory}/{self.service.unit}" in {file.path for file in self.plan.write}
-        if not self.before.is_there and not brings_unit:
-            raise Failure(
-                f"unit {self.service.unit}: not on this host. Install its package first, or correct the name."
-                " Nothing was changed."
-            )
+            said = self._roll_back()
+            if self.store.journal() is None:
+                self._disarm()
+            # else putting back did not succeed: what is armed stays so, and tries it with its own means
+            raise Failure(f"{text}\n{said}") from error
 
     def _lay_out(self) -> None:
         hidden = [*self.plan.aside, *self.plan.remove]
@@ -294,59 +332,24 @@ class Transaction:
     def _open_journal(self) -> None:
         """Note what stands there now, and what stood there before an interrupted run."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entries = [*self._aside_entries(now), *self._directory_entries(), *self._file_entries()]
+        entries = self.swap.entries()
+        self.outcome.moved = self.swap.moved
         journal = Journal(self.before.invocation, self.before.change, self.before.is_active, now, entries)
         self.journal = journal.with_older(self.journal) if self.journal is not None else journal
         self.store.save_journal(self.journal)
 
-    def _aside_entries(self, now: str) -> Iterator[Entry]:
-        stamp = now.replace("-", "").replace(":", "")
-        folder = f"{self.places.removed}/{stamp}"
-        count = 1
-        while Path(folder).exists():
-            count += 1
-            folder = f"{self.places.removed}/{stamp}-{count}"
-        for path in self.plan.aside:
-            self.outcome.moved[path] = folder + path
-            yield Entry(path, look(path), folder + path, self._need(path, "reload"))
+    def _arm(self) -> None:
+        """Have the old files come back by themselves; those of before an interrupted run, if there was one."""
+        if self.journal is None:
+            raise Failure("nothing is noted that could be put back")
+        token = service_guard.new_token()
+        restore = service_guard.Restore(self.service, self.plan, self.journal, self.store.record_path)
+        self.guard.arm(restore.script(token), self.confirm_seconds)
+        self.outcome.token = token
 
-    def _directory_entries(self) -> Iterator[Entry]:
-        for directory in self.directories:
-            yield Entry(directory.path, self._found(directory.path), "", "reload")
-
-    def _file_entries(self) -> Iterator[Entry]:
-        for file in self.plan.write:
-            yield Entry(file.path, self._found(file.path), "", self._need(file.path, file.on_change))
-        for path in self.plan.remove:
-            yield Entry(path, look(path), "", self._need(path, self.record.loaded[path]["on_change"]))
-
-    def _orphans(self, interrupted: Journal) -> list[Entry]:
-        """Return what an interrupted run wrote and nobody declares any more."""
-        known = {file.path for file in self.service.files} | {place.path for place in self.service.directories}
-        known |= set(self.record.loaded)
-        return [entry for entry in reversed(interrupted.entries) if not entry.aside and entry.path not in known]
-
-    def _found(self, path: str) -> Found:
-        """Return what stands at a path once the foreign things have been moved away."""
-        gone = any(path == away or path.startswith(away + "/") for away in self.plan.aside)
-        return Found("absent") if gone else look(path)
-
-    def _need(self, path: str, on_change: str) -> str:
-        return "restart" if is_unit_file(self.service, path) else on_change
-
-    def _directories(self) -> list[WantedDirectory]:
-        """Return the directories to make: the declared ones, and missing parents of files."""
-        declared = {directory.path: directory for directory in self.plan.make}
-        for path in [*declared, *(file.path for file in self.plan.write)]:
-            for parent in Path(path).parents:
-                if not parent.exists() and str(parent) not in declared:
-                    me = WantedDirectory(str(parent), str(os.geteuid()), str(os.getegid()), 0o755)
-                    declared[str(parent)] = me
-        return sorted(declared.values(), key=lambda directory: directory.path)
-
-    def _move_aside(self, path: str) -> None:
-        if os.path.lexists(path):
-            atomic_files.move(path, self.outcome.moved[path])
+    def _disarm(self) -> None:
+        with contextlib.suppress(OSError):
+            self.guard.disarm()
 
     def _systemctl(self, *words: str) -> None:
         self.systemd.command(*words)
@@ -357,7 +360,7 @@ class Transaction:
 
     def _bring_up(self, action: str) -> None:
         unit = self.service.unit
-        if action != "reload":
+        if action in ("start", "restart"):
             # systemd counts starts: a few runs in ten seconds would otherwise end with a service that stays down
             with contextlib.suppress(SystemdError):
                 self.systemd.command("reset-failed", unit)
@@ -407,18 +410,34 @@ class Transaction:
             self._systemctl("stop", unit)
             self.store.close_journal()
             return "The old files are back; the service, which did not run before, is stopped."
+        return self._load_old(state, needs)
+
+    def _load_old(self, state: UnitState, needs: Sequence[str]) -> str:
+        """Let the service load its old files again; return how it was left."""
+        unit = self.service.unit
         action = (
             "start" if not state.is_active else "restart" if "restart" in needs or not state.can_reload else "reload"
         )
         if action == "reload" and self.plan.action in ("restart", "start"):
             action = "restart"
-        self._bring_up(action)
+        if self.service.plain:
+            action = "apply"
+        try:
+            self._bring_up(action)
+        except Failure as error:
+            if not self.service.plain:
+                raise
+            # what the programs have taken up is unknown; their mark says so to the next run, which applies all anew
+            self.store.close_journal()
+            return f"The old files are back, but the programs fail with them too: {error}"
         fault = self.health.fault(self.systemd, unit)
         state = self.systemd.show(unit)
         self.store.save_record(Record(state.invocation, state.change, self._loaded_again()))
         self.store.close_journal()
         if fault is not None:
-            return f"The old files are back, but the service is not well with them either: {fault}"
+            return f"The old files are back, but {self.service.unit} is not well with them either: {fault}"
+        if self.service.plain:
+            return "The old files are back and applied."
         return f"The old files are back, and the service is well with them (after {action})."
 
     def _loaded_again(self) -> dict[str, dict[str, Any]]:
@@ -447,26 +466,3 @@ class Transaction:
                 for word in sorted(set(re.findall(r"[^\s\"'=;,{}()\[\]]{6,}", content)), key=len, reverse=True):
                     text = text.replace(word, "********")
         return text
-
-
-def _clear_leftovers(interrupted: Journal) -> None:
-    """Remove new files that an interrupted run had written beside their targets and not yet swapped in."""
-    for entry in interrupted.entries:
-        atomic_files.drop(atomic_files.beside(entry.path))
-
-
-def _make(directory: WantedDirectory) -> None:
-    """Make a directory, or give it its owner and mode."""
-    uid, gid = _numbers(directory.owner, directory.group)
-    if not Path(directory.path).is_dir():
-        Path(directory.path).mkdir(mode=0o700)
-        atomic_files.sync_directory(str(Path(directory.path).parent))
-    atomic_files.own(directory.path, uid, gid, directory.mode)
-
-
-def _numbers(owner: str, group: str) -> tuple[int, int]:
-    """Return the numbers of a user and a group that are known to exist."""
-    uid, gid = numbers(owner, group)
-    if uid is None or gid is None:
-        raise Failure(f"user {owner} or group {group}: not on this host")
-    return uid, gid

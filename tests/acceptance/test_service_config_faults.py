@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A configuration run killed before each of its steps, on a real Prosody: the next run ends what it began.
+"""A configuration run killed before each of its steps, on a real Prosody and on plain files: the next run ends it.
 
 The transaction is that of the module, on the demo's internal server; its files are of its own.
 """
@@ -31,16 +31,27 @@ def packed() -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-@pytest.fixture(name="seen", scope="module")
-def what_was_seen(demo: Demo) -> list[dict[str, Any]]:
-    host, address = demo.server, demo.facts.service()
+def seen_by(demo: Demo, *arguments: str) -> list[dict[str, Any]]:
+    """Run the driver on the internal server and return what it saw."""
+    host = demo.server
     host.check_output("rm -rf %s && mkdir -m 700 %s", FOLDER, FOLDER)
     try:
         host.check_output("printf %%s %s | base64 -d | tar -xz -C " + FOLDER, packed())
-        said = host.check_output(f"python3 -B {FOLDER}/{DRIVER.name} {FOLDER} 5222 %s", address)
+        driver = f"python3 -B {FOLDER}/{DRIVER.name} {FOLDER}" + " %s" * len(arguments)
+        said = host.check_output(driver, *arguments)
     finally:
         host.check_output("rm -rf %s", FOLDER)
     return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.fixture(name="seen", scope="module")
+def what_was_seen(demo: Demo) -> list[dict[str, Any]]:
+    return seen_by(demo, "5222", demo.facts.service())
+
+
+@pytest.fixture(name="seen_plain", scope="module")
+def what_was_seen_of_plain_files(demo: Demo) -> list[dict[str, Any]]:
+    return seen_by(demo, "plain")
 
 
 def test_every_step_was_tried(seen: list[dict[str, Any]]) -> None:
@@ -68,3 +79,25 @@ def test_prosody_is_never_down_longer_than_one_restart(seen: list[dict[str, Any]
 
 def test_what_does_not_start_is_put_back(seen: list[dict[str, Any]]) -> None:
     assert seen[-1].get("put_back") is True, seen[-1]
+
+
+def test_plain_files_converge_after_a_kill_at_any_step(seen_plain: list[dict[str, Any]]) -> None:
+    kills = [entry for entry in seen_plain if "killed_before" in entry]
+    for seconds in (0, 3):
+        steps = {entry["killed_before"].split()[0] for entry in kills if entry["seconds"] == seconds}
+        assert {"journal", "write", "swap", "apply", "health", "record", "close"} <= steps
+    for entry in kills:
+        assert entry["converged"], entry
+        assert entry["loaded"], entry
+        assert entry["check_said_the_same"], entry
+
+
+def test_a_guarded_change_of_a_killed_run_takes_itself_back(seen_plain: list[dict[str, Any]]) -> None:
+    kills = [entry for entry in seen_plain if "killed_before" in entry]
+    assert sum(entry["was_armed"] for entry in kills) >= 5
+    assert all(entry["is_old_again"] for entry in kills), kills
+    assert not any(entry["was_armed"] for entry in kills if entry["seconds"] == 0)
+
+
+def test_what_the_programs_refuse_is_put_back(seen_plain: list[dict[str, Any]]) -> None:
+    assert seen_plain[-1].get("put_back") is True, seen_plain[-1]

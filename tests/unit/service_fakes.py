@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import look
+from ansible_collections.sallyport.im.plugins.module_utils.guard import Guard, GuardError
 from ansible_collections.sallyport.im.plugins.module_utils.service_health import Health
 from ansible_collections.sallyport.im.plugins.module_utils.systemd import Systemd, SystemdError, UnitState
 
@@ -86,3 +90,54 @@ class QuickHealth(Health):
 def tree(folder: Path) -> dict[str, str]:
     """Return everything under a folder with its fingerprint."""
     return {str(path.relative_to(folder)): look(str(path)).fingerprint() for path in sorted(folder.rglob("*"))}
+
+
+class PaperGuard(Guard):
+    """A guard whose time is over when the test says so. Its script is really run, with a systemctl that only notes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take a folder; nothing is armed yet."""
+        super().__init__("paper", str(folder / "guard"), str(folder / "units"))
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        self.notes = folder / "systemctl"
+        systemctl = self.tools / "systemctl"
+        systemctl.write_text(
+            f'#!/bin/sh\necho "$*" >>{self.notes}\ncase $1 in is-system-running) echo running ;; esac\n'
+        )
+        systemctl.chmod(0o755)
+        self.seconds = 0
+        self.fired = 0
+        self.broken = False
+
+    def arm(self, script: str, seconds: int) -> None:
+        """Keep the script until `fire` or `disarm`."""
+        if self.broken or self.is_armed():
+            raise GuardError("no timer here")
+        self.folder.mkdir(parents=True)
+        (self.folder / "restore").write_text(script)
+        self.seconds = seconds
+
+    def disarm(self) -> bool:
+        """Forget the script."""
+        was_armed = self.is_armed()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return was_armed
+
+    def recover(self) -> bool:
+        """Take back what nobody has confirmed, as if its time were over."""
+        self.fire()
+        return True
+
+    def fire(self) -> None:
+        """Let the time be over; the script is run twice, as after an interruption."""
+        if self.is_armed():
+            environment = {"PATH": f"{self.tools}:{os.environ['PATH']}"}
+            for _ in range(2):
+                subprocess.run(["sh", str(self.folder / "restore")], env=environment, check=True)
+            self.fired += 1
+            self.disarm()
+
+    def asked(self) -> list[str]:
+        """Return what the script has asked of systemctl."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []

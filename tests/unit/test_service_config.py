@@ -28,8 +28,7 @@ from ansible_collections.sallyport.im.plugins.module_utils.service_transaction i
     Transaction,
 )
 from ansible_collections.sallyport.im.plugins.module_utils.systemd import UnitState
-from ansible_collections.sallyport.im.plugins.modules.service_config import faults, service_of
-from unit.service_fakes import UNIT, PaperSystemd, QuickHealth, tree
+from unit.service_fakes import UNIT, PaperGuard, PaperSystemd, QuickHealth, tree
 
 ME = str(os.geteuid())
 MY_GROUP = str(os.getegid())
@@ -66,6 +65,7 @@ class Bench:
         self.live = self.folder / "live"
         self.live.mkdir()
         self.systemd = PaperSystemd(self.folder)
+        self.guard = PaperGuard(self.folder)
         self.places = Places(str(self.folder / "state"), str(self.folder / "removed"), str(self.folder / "run"))
 
     def service(self, *, conf: str = "one", plugin: str = "one", **changes: Any) -> Service:
@@ -83,7 +83,13 @@ class Bench:
 
     def transaction(self, service: Service, kind: type[Transaction] = Transaction) -> Transaction:
         return kind(
-            service, QuickHealth(), validate=[["true"]], systemd=self.systemd, places=self.places, validator=accept
+            service,
+            QuickHealth(),
+            validate=[["true"]],
+            systemd=self.systemd,
+            places=self.places,
+            validator=accept,
+            guard=self.guard,
         )
 
     def run(self, service: Service | None = None, *, check: bool = False) -> Outcome:
@@ -397,35 +403,3 @@ def test_two_runs_do_not_interleave(tmp_path: Path) -> None:
         RunLock(path, 0.2).__enter__()
     with RunLock(path, 0):
         pass
-
-
-def test_wrong_options_are_named_all_at_once() -> None:
-    entry = {"path": "etc/x", "content": "", "owner": "root", "group": "root", "mode": "416", "on_change": "none"}
-    params = {
-        "unit": "prosody",
-        "enabled": True,
-        "files": [entry, entry],
-        "secret_files": [],
-        "directories": [],
-        "watch": [{"path": "/a/../b", "on_change": "reload"}],
-        "validate": [[]],
-    }
-    text = "\n".join(faults(params))
-    for part in ("unit: is 'prosody'", "'etc/x'", "twice", "'416'", "'/a/../b'", "validate: []"):
-        assert part in text
-
-
-def test_options_become_a_service() -> None:
-    entry = {"path": "/etc/x", "content": "ä", "owner": "root", "group": "root", "mode": "0640", "on_change": "none"}
-    params = {
-        "unit": "prosody.service",
-        "enabled": False,
-        "files": [],
-        "secret_files": [entry],
-        "directories": [],
-        "watch": [],
-        "validate": [],
-    }
-    assert faults(params) == []
-    service = service_of(params)
-    assert service.files == (WantedFile("/etc/x", "ä".encode(), "root", "root", 0o640, "none", True),)
