@@ -1,12 +1,15 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remove systemd units that nobody declared; the search is in module_utils/foreign_units.py."""
+"""Remove and stop systemd units that nobody declared.
+
+What is put on the host by hand is found by module_utils/foreign_units.py, what runs by module_utils/running_units.py.
+"""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: systemd_units
-short_description: Only units of Debian packages and of the kit are on the host
+short_description: Only declared systemd units are on the host, and run
 version_added: "0.1.0"
 description:
   - Compares the unit files, drop-ins and enabling links in the unit directories with what Debian packages own and with
@@ -17,6 +20,9 @@ description:
     services are not restarted, since everything else depends on them; nor are instances of a template. They go back to
     what the package made at the next boot.
   - Links that enable a package's unit, and masks (links to C(/dev/null)), are left alone.
+  - With O(may_run) only units that it names run or are started; others of a package's too are stopped, disabled and
+    masked. The kit remembers what it has masked, and unmasks a unit that may run later; to enable and start it is
+    for whoever wants it.
 options:
   allowed:
     description:
@@ -25,6 +31,14 @@ options:
     type: list
     elements: str
     default: []
+  may_run:
+    description:
+      - Patterns of names of the services, sockets, timers and paths that may be active or enabled. Not looked at when
+        it is not given; it cannot be empty, since a host on which nothing may run cannot be reached.
+      - A list that lacks what the host, or this very run, stands on (SSH, the message bus, the journal) is refused,
+        before anything is changed.
+    type: list
+    elements: str
 attributes:
   check_mode:
     support: full
@@ -40,6 +54,7 @@ EXAMPLES = r"""
   sallyport.im.systemd_units:
     allowed:
       - /etc/systemd/system/prosody.service.d/sallyport.conf
+    may_run: [ssh.service, dbus.*, "systemd-*", prosody.service]
 """
 
 RETURN = r"""
@@ -67,6 +82,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import drop, look, make_private, move, write
 from ansible_collections.sallyport.im.plugins.module_utils.foreign_units import Foreign, Search, owned_paths
 from ansible_collections.sallyport.im.plugins.module_utils.run_lock import LockError, RunLock
+from ansible_collections.sallyport.im.plugins.module_utils.running_units import Running
 from ansible_collections.sallyport.im.plugins.module_utils.systemd import Systemd, SystemdError
 
 REMOVED = "/var/lib/sallyport/removed"
@@ -138,25 +154,48 @@ def remove(found: list[Foreign], left: list[str], systemd: Systemd) -> dict[str,
 
 def main() -> None:
     """Run the module."""
-    spec = {"allowed": {"type": "list", "elements": "str", "default": []}}
+    spec = {
+        "allowed": {"type": "list", "elements": "str", "default": []},
+        "may_run": {"type": "list", "elements": "str"},
+    }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    may_run = module.params["may_run"]
+    if may_run == []:
+        module.fail_json(msg="systemd units: may_run: is empty, should name what may run, ssh.service at least")
     differences: list[str] = []
     moved: dict[str, str] = {}
+    before = after = ""
     try:
         with RunLock(LOCK, 60):
+            systemd = Systemd()
             found = Search(owned_paths(), module.params["allowed"]).foreign()
             left = pending()
             # a link to a foreign unit goes with it, and is not one more thing to tell
             units = {thing.unit for thing in found if thing.kind == "unit"}
             differences = [thing.difference() for thing in found if thing.kind != "link" or thing.unit not in units]
             differences += [f"unit {unit}: runs with a removed drop-in, should be restarted" for unit in left]
-            if differences and not module.check_mode:
-                moved = remove(found, left, Systemd())
+            running = Running(may_run or (), systemd)
+            # a foreign unit goes as a whole, and is told once
+            unwanted = [unit for unit in running.unwanted() if unit.name not in units] if may_run else []
+            freed = running.freed() if may_run else []
+            removing = bool(differences)
+            differences += [unit.difference() for unit in unwanted]
+            differences += [f"unit {name}: is masked by an earlier run, should be free" for name in freed]
+            before = "".join(f"{thing.path}\n" for thing in found) + "".join(f"{unit.name}\n" for unit in unwanted)
+            after = "".join(f"{name}\n" for name in freed)
+            if not module.check_mode:
+                if removing:
+                    moved = remove(found, left, systemd)
+                if unwanted:
+                    running.stop(unwanted)
+                if freed:
+                    running.free(freed)
     except (OSError, SystemdError, LockError) as error:
         module.fail_json(msg=f"systemd units: {error}", differences=differences)
-    before = "".join(f"{thing.path}\n" for thing in found)
-    diff = {"before_header": "foreign units", "after_header": "foreign units", "before": before, "after": ""}
-    module.exit_json(changed=bool(differences), differences=differences, moved=moved, diff=[diff] if before else [])
+    diff = {"before_header": "undeclared units", "after_header": "freed units", "before": before, "after": after}
+    module.exit_json(
+        changed=bool(differences), differences=differences, moved=moved, diff=[diff] if before or after else []
+    )
 
 
 if __name__ == "__main__":

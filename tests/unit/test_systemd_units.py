@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The search for foreign systemd units, on a folder that looks like a host."""
+"""The search for foreign and for undeclared systemd units, on a folder that looks like a host."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from ansible_collections.sallyport.im.plugins.module_utils.foreign_units import Foreign, Search, owned_paths
+from ansible_collections.sallyport.im.plugins.module_utils.running_units import MASKED, MASKS, Running, Unwanted
+from ansible_collections.sallyport.im.plugins.module_utils.systemd import Systemd, SystemdError
 
 
 @pytest.fixture(name="place")
@@ -78,3 +81,107 @@ def test_dpkg_lists_are_read_with_both_names_of_lib(tmp_path: Path) -> None:
 def test_a_difference_says_what_is_and_what_should_be() -> None:
     text = Foreign("/etc/systemd/system/x.service", "x.service", "unit").difference()
     assert text == "unit x.service: is there, should not be (/etc/systemd/system/x.service)"
+
+
+class FakeSystemd(Systemd):
+    """systemd of a folder: what runs is a set, masks are links."""
+
+    def __init__(self, root: Path, active: set[str]) -> None:
+        self.root = root
+        self.active = active
+        self.commands: list[str] = []
+
+    def command(self, *words: str) -> str:
+        verb, names = words[0], words[words.index("--") + 1 :] if "--" in words else words[1:]
+        if verb == "list-units":
+            rows = [{"unit": name, "active": "active"} for name in sorted(self.active)]
+            return json.dumps([*rows, {"unit": "old.service", "active": "failed"}])
+        self.commands.append(f"{verb} {' '.join(names)}".strip())
+        for name in names:
+            mask = Path(f"{self.root}{MASKS}/{name}")
+            if verb == "mask":
+                mask.symlink_to("/dev/null")
+            elif verb == "unmask":
+                mask.unlink()
+            elif verb == "stop":
+                self.active.discard(name)
+            elif verb == "disable":
+                for link in self.root.glob(f"etc/systemd/system/*.wants/{name}"):
+                    link.unlink()
+        return ""
+
+
+@pytest.fixture(name="systemd")
+def a_running_host(tmp_path: Path) -> FakeSystemd:
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/system.slice/carrier.service/inner\n")
+    for name in ("ssh.service", "cups.service", "notes.txt"):
+        (wants / name).symlink_to(f"/usr/lib/systemd/system/{name}")
+    return FakeSystemd(tmp_path, {"ssh.service", "cups.socket", "atd.timer", "systemd-journald.service"})
+
+
+def running(systemd: FakeSystemd, *may_run: str) -> Running:
+    return Running(["ssh.service", "systemd-*", *may_run], systemd, str(systemd.root))
+
+
+def test_what_runs_or_would_be_started_is_found(systemd: FakeSystemd) -> None:
+    assert running(systemd).unwanted() == [
+        Unwanted("atd.timer", True, False),
+        Unwanted("cups.socket", True, False),
+        Unwanted("cups.service", False, True),
+    ]
+    assert running(systemd, "atd.*", "cups.*").unwanted() == []
+    assert Unwanted("a.timer", True, True).difference() == "unit a.timer: runs, should not be"
+    assert Unwanted("a.timer", False, True).difference() == "unit a.timer: would be started, should not be"
+
+
+def test_it_is_stopped_disabled_and_masked_and_given_free_when_it_may_run(systemd: FakeSystemd) -> None:
+    host = running(systemd)
+    host.stop(host.unwanted())
+    assert systemd.active == {"ssh.service", "systemd-journald.service"}
+    assert systemd.commands.index("mask cups.service") < systemd.commands.index(
+        "stop atd.timer cups.socket cups.service"
+    )
+    assert host.unwanted() == []
+    assert host.masked() == ["atd.timer", "cups.service", "cups.socket"]
+    assert host.freed() == []
+    later = running(systemd, "cups.*")
+    assert later.freed() == ["cups.service", "cups.socket"]
+    later.free(later.freed())
+    assert later.freed() == []
+    assert later.masked() == ["atd.timer"]
+
+
+def test_a_mask_that_the_kit_did_not_make_stays(systemd: FakeSystemd) -> None:
+    Path(f"{systemd.root}{MASKS}/rpcbind.service").symlink_to("/dev/null")
+    assert running(systemd, "rpcbind.service").freed() == []
+
+
+def test_a_transient_unit_is_stopped_and_not_masked(systemd: FakeSystemd) -> None:
+    place = systemd.root / "run/systemd/transient"
+    place.mkdir(parents=True)
+    (place / "run-1.service").write_text("")
+    systemd.active.add("run-1.service")
+    host = running(systemd, "cups.*", "atd.*")
+    host.stop(host.unwanted())
+    assert systemd.commands == ["daemon-reload", "stop run-1.service", "reset-failed run-1.service"]
+    assert not Path(f"{systemd.root}{MASKED}").exists()
+
+
+@pytest.mark.parametrize("vital", ["ssh.service", "carrier.service", "dbus.socket", "user@1000.service"])
+def test_a_list_without_what_the_run_stands_on_is_refused(systemd: FakeSystemd, vital: str) -> None:
+    systemd.active.add(vital)
+    with pytest.raises(SystemdError, match=f"may_run: would stop .*{vital}"):
+        Running(["systemd-*"], systemd, str(systemd.root)).unwanted()
+    assert systemd.commands == []
+
+
+def test_a_unit_that_does_not_stop_is_told(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "active", frozenset(systemd.active) | {"cups.socket"})
+    host = running(systemd)
+    monkeypatch.setattr(host, "_active", lambda: {"cups.socket"})
+    monkeypatch.setattr(systemd, "command", lambda *_: "")
+    with pytest.raises(SystemdError, match=r"cups\.socket.*still run"):
+        host.stop([Unwanted("cups.socket", True, False)])
