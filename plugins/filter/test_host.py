@@ -36,7 +36,7 @@ options:
     type: dict
     required: true
   names:
-    description: Names by group, each a list; all hosts find the group's first host under them.
+    description: Names that are in no DNS, by group, each a list; all hosts find the group's first host under them.
     type: dict
     required: true
 author:
@@ -48,14 +48,13 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ hostvars | sallyport.im.test_host('desk', zones=test_hosts_zones, roles=groups, names=site_names) }}"
   vars:
-    site_names: {im_internal: [im.demo.example]}
+    site_names: {outside: [partner.example]}
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(networks) for M(community.docker.docker_container), C(environment) for the image's boot script,
-      C(forwards) whether the host routes.
+    - C(networks) for M(community.docker.docker_container), C(environment) for the image's boot script.
   type: dict
 """
 
@@ -165,7 +164,7 @@ def test_host(
         names: names by group, under which all hosts find the group's first host.
 
     Returns:
-        `networks`, `environment` and `forwards`, as the filter's documentation says.
+        `networks` and `environment`, as the filter's documentation says.
 
     Raises:
         ValueError: when an address is in none of the networks.
@@ -174,7 +173,6 @@ def test_host(
     own = addresses_of(hostvars[name], zones)
     gateway_name = roles["gateway"][0]
     gateway = addresses_of(hostvars[gateway_name], zones)
-    is_gateway = name == gateway_name
     networks = []
     for zone, addresses in own.items():
         versions = by_version(addresses)
@@ -190,11 +188,11 @@ def test_host(
         "TEST_HOST_ROUTES": ",".join(routes(own, gateway, zones)),
         "TEST_HOST_NAMES": ",".join(lines),
     }
-    if is_gateway:
+    if name == gateway_name:
         inside = [by_version(zones[zone])[4] for zone in own if zone not in {"admin", "outside"}]
         environment["TEST_HOST_BEHIND"] = ", ".join(inside)
         environment["TEST_HOST_NEAR"] = ", ".join(by_version(networks)[4] for networks in zones.values())
-    return {"networks": networks, "environment": environment, "forwards": is_gateway}
+    return {"networks": networks, "environment": environment}
 
 
 class FilterModule:

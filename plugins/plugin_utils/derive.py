@@ -18,19 +18,28 @@ TLS_DIRECTORY = "/etc/sallyport/tls"
 MEGABYTE = 1024 * 1024
 
 BASE_PACKAGES = (
+    "apparmor",
     "auditd",
     "ca-certificates",
     "chrony",
+    "dbus",
+    "kmod",
     "libpam-pwquality",
     "logrotate",
+    "needrestart",
     "nftables",
+    "openssh-server",
+    "procps",
+    "python3-apt",
+    "sudo",
     "ulogd2",
+    "ulogd2-json",
     "unattended-upgrades",
 )
 """Debian packages that the roles baseline and firewall need on every managed host."""
 HOST_PACKAGES = {
     "im_internal": ("lua-unbound", "openssl", "prosody", "prosody-modules"),
-    "gateway": ("squid", "unbound"),
+    "gateway": ("dns-root-data", "squid", "unbound"),
     "desktops": (),
     "outside": (),
 }
