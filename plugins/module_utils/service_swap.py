@@ -122,10 +122,13 @@ def obstacle_of(service: Service, plan: Plan, state: UnitState, systemd: Systemd
             f"{', '.join(plan.unresolved)}: not on this host. Install the package that makes it, or name"
             " another owner or group."
         )
-    absent = systemd.missing() if isinstance(systemd, Programs) else []
+    absent = set(systemd.missing() if isinstance(systemd, Programs) else [])
+    # a program may be one of the files that it applies
+    absent -= {file.path for file in service.files}
     if absent:
         return (
-            f"{', '.join(absent)}: not on this host, but needed to apply the files. Install the package that brings it."
+            f"{', '.join(sorted(absent))}: not on this host, but needed to apply the files."
+            " Install the package that brings it."
         )
     brings_unit = f"{service.unit_directory}/{service.unit}" in {file.path for file in plan.write}
     if not state.is_there and not brings_unit:

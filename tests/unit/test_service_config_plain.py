@@ -124,6 +124,16 @@ def test_plain_files_are_written_and_applied_once(bench: Bench) -> None:
     assert tree(bench.folder) == before
 
 
+def test_a_program_may_be_one_of_the_files_that_it_applies(bench: Bench) -> None:
+    bench.program.unlink()
+    with pytest.raises(Failure, match="not on this host, but needed"):
+        bench.run()
+    brought = WantedFile(str(bench.program), APPLY.encode(), ME, MY_GROUP, 0o755, "reload")
+    service = bench.service()
+    assert bench.run(replace(service, files=(*service.files, brought))).action == "apply"
+    assert bench.calls() == 1
+
+
 def test_files_that_were_right_before_the_first_run_are_applied(bench: Bench) -> None:
     bench.run()
     (bench.folder / "state/rules.json").unlink()
