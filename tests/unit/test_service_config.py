@@ -157,11 +157,9 @@ def test_a_second_run_does_nothing_and_asks_systemd_once(settled: Bench, monkeyp
         return show(unit)
 
     monkeypatch.setattr(settled.systemd, "show", counted)
-    begin = time.monotonic()
     outcome = settled.run()
     assert (outcome.differences, outcome.diff, outcome.action) == ([], [], "none")
     assert asked == [UNIT]
-    assert time.monotonic() - begin < 0.5
     assert tree(settled.folder) == before
 
 
