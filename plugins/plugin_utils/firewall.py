@@ -25,7 +25,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import Network
 TABLE = "inet sallyport"
 LOG_GROUP = 5
 """The group of NFLOG to which ulogd listens on the hosts."""
-LOG_RATE = "limit rate 20/second burst 200 packets"
+LOG_RATE = "limit rate 10/second burst 200 packets"
 """What is logged of the refusals; all of them are counted."""
 LOG_BYTES = 128
 """How much of a refused packet goes into the log: its headers, and nothing that somebody wrote."""
@@ -34,6 +34,7 @@ CONNECTIONS_PER_ADDRESS = 50
 PER_ADDRESS_ENTRIES = 16384
 """Addresses whose connections are counted at the same time."""
 PROHIBITED = "reject with icmpx admin-prohibited"
+ADMIN = "admin"
 VERSIONS = (4, 6)
 _IP = {4: "ip", 6: "ip6"}
 _ECHO = {4: "icmp type echo-request", 6: "icmpv6 type echo-request"}
@@ -109,18 +110,17 @@ class _Ruleset:
     def _input(self) -> Iterator[str]:
         yield 'iifname "lo" accept'
         yield "ct state established,related accept"
-        inbound = [*self._inbound()]
-        management = [flow for flow in inbound if _is_management(flow)]
-        # before everything that could refuse it: whoever administers the host must get in
-        for flow in management:
-            yield from self._rules(flow, self._own(flow.at))
+        # before everything that could refuse them: administrators must get in, also on another way than the one back
+        for flow in self._inbound():
+            if flow.source == ADMIN:
+                yield from self._rules(flow, self._own(flow.at))
         yield from _refuse("input", "invalid", "ct state invalid", "drop")
         yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
         yield "icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
         yield from self._spoofed("input")
         yield from self._too_many()
-        for flow in inbound:
-            if flow not in management:
+        for flow in self._inbound():
+            if flow.source != ADMIN:
                 yield from self._rules(flow, self._own(flow.at))
         yield from _refuse("input", "no-flow", "", "drop")
 
@@ -138,17 +138,21 @@ class _Ruleset:
     def _forward(self) -> Iterator[str]:
         if self.is_gateway:
             yield "ct state established,related accept"
+            yield from self._through(administration=True)
             yield from _refuse("forward", "invalid", "ct state invalid", "drop")
             yield from self._spoofed("forward")
-            for flow in self.flows:
-                if GATEWAY not in (flow.source, flow.destination):
-                    addresses = [to for to in self._addresses(flow) if self._passes(flow.source, to)]
-                    yield from self._rules(flow, addresses)
+            yield from self._through(administration=False)
             for version in VERSIONS:
                 if _of_version([*_all(self.networks)], version):
                     inner = f"{_IP[version]} saddr @site{version}"
                     yield from _refuse("forward", "no-flow", inner, PROHIBITED)
         yield from _refuse("forward", "no-flow", "", "drop")
+
+    def _through(self, *, administration: bool) -> Iterator[str]:
+        for flow in self.flows:
+            if GATEWAY not in (flow.source, flow.destination) and (flow.source == ADMIN) == administration:
+                addresses = [to for to in self._addresses(flow) if self._passes(flow.source, to)]
+                yield from self._rules(flow, addresses)
 
     def _postrouting(self) -> Iterator[str]:
         yield "type nat hook postrouting priority srcnat; policy accept;"
@@ -199,7 +203,7 @@ class _Ruleset:
     def _rules(self, flow: Flow, addresses: Sequence[str]) -> Iterator[str]:
         service = SERVICES[flow.service]
         for version in VERSIONS:
-            there = [to for to in addresses if not _is_address(to) or ip_address(to).version == version]
+            there = _in_version(addresses, version)
             if not there or (flow.source in self.networks and not self._has(flow.source, version)):
                 continue
             words = [*self._from(flow.source, version), *self._to(there, version)]
@@ -216,12 +220,12 @@ class _Ruleset:
         elif source != GATEWAY:
             yield f"{_IP[version]} saddr @{source}{version}"
 
-    def _to(self, addresses: Sequence[str], version: int) -> Iterator[str]:
+    def _to(self, addresses: Sequence[str], version: int, field: str = "daddr") -> Iterator[str]:
         if OUTSIDE in addresses:
-            yield from self._not_ours("daddr", version)
+            yield from self._not_ours(field, version)
         elif all(map(_is_address, addresses)):
             # a name that only the DNS knows is no address of a rule: then any address of this host is meant
-            yield f"{_IP[version]} daddr {_one_or_more(addresses)}"
+            yield f"{_IP[version]} {field} {_one_or_more(addresses)}"
 
     def _not_ours(self, field: str, version: int) -> Iterator[str]:
         if _of_version([*_all(self.networks)], version):
@@ -232,25 +236,19 @@ class _Ruleset:
 
         Without it the very connection that brings the first rules hangs: its next packet is an answer, which looks new.
         """
-        for flow in filter(_is_management, self._inbound()):
-            service = SERVICES[flow.service]
+        for flow in self._inbound():
+            if (flow.source, flow.service) != (ADMIN, "ssh"):
+                continue
             for version in VERSIONS:
-                if self._has(flow.source, version):
-                    ip = _IP[version]
-                    yield (
-                        f"{ip} daddr @{flow.source}{version} tcp sport {service.port} tcp flags & (syn | ack) == ack"
-                        f' accept comment "{flow.practice} {flow.service}: answers"'
-                    )
+                own = _in_version(self._own(flow.at), version)
+                if own and self._has(ADMIN, version):
+                    words = [*self._to(own, version, "saddr"), f"{_IP[version]} daddr @{ADMIN}{version}"]
+                    words += [f"tcp sport {SERVICES['ssh'].port}", "tcp flags & (syn | ack) == ack"]
+                    yield f'{" ".join(words)} accept comment "{flow.practice} ssh: answers"'
 
     def _spoofed(self, chain: str) -> Iterator[str]:
-        """Refuse sources that cannot come in on this interface; the way back to them leads elsewhere (RFC 3704).
-
-        Administrators may come on another way than the one back to them; they have proved themselves to SSH by then.
-        """
-        for version in VERSIONS:
-            unless = f"{_IP[version]} saddr != @admin{version} " if self._has("admin", version) else ""
-            match = f"meta nfproto ipv{version} {unless}fib saddr . iif oif missing"
-            yield from _refuse(chain, "spoofed", match, "drop")
+        """Refuse sources that cannot come in on this interface: the way back to them leads elsewhere (RFC 3704)."""
+        yield from _refuse(chain, "spoofed", "fib saddr . iif oif missing", "drop")
 
     def _too_many(self) -> Iterator[str]:
         """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set."""
@@ -259,7 +257,7 @@ class _Ruleset:
             names = [name for name in CLIENT_SERVICES if any(_is(flow, source, name, at) for flow in wanted)]
             ports = _one_or_more([str(SERVICES[name].port) for name in names])
             for version in VERSIONS:
-                there = [to for to in self._own(at) if _is_address(to) and ip_address(to).version == version]
+                there = _in_version(self._own(at), version)
                 if there and (source == OUTSIDE or self._has(source, version)):
                     count = f"{_IP[version]} saddr ct count over {self.connections}"
                     words = [*self._from(source, version), *self._to(there, version), f"tcp dport {ports}"]
@@ -289,12 +287,8 @@ def _is(flow: Flow, source: str, service: str, at: str) -> bool:
     return (flow.source, flow.service, flow.at) == (source, service, at)
 
 
-def _is_management(flow: Flow) -> bool:
-    return flow.source == "admin" and flow.service == "ssh"
-
-
 def _at(host: Host, zone: str) -> list[str]:
-    return [host.admin_address] if zone == "admin" else [*host.addresses.get(zone, ())]
+    return [host.admin_address] if zone == ADMIN else [*host.addresses.get(zone, ())]
 
 
 def _is_address(text: str) -> bool:
@@ -303,6 +297,11 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _in_version(addresses: Sequence[str], version: int) -> list[str]:
+    """Pick the addresses of a version of IP; what is a name or `outside` belongs to both."""
+    return [to for to in addresses if not _is_address(to) or ip_address(to).version == version]
 
 
 def _of_version(networks: Sequence[Network], version: int) -> list[Network]:

@@ -37,12 +37,12 @@ class Practice:
 PRACTICES: dict[str, Practice] = {
     "R1": Practice(
         "A server of our own, deep inside",
-        "Messages between colleagues go through one dedicated server. It talks to no other server.",
-        "That no packet from the Internet can reach it: this comes with the firewall.",
+        "Messages between colleagues go through one dedicated server, behind firewalls. It talks to no other server.",
     ),
     "R2": Practice(
         "The server is hardened",
         "Only authorised people get in, nothing runs that is not needed, it is patched and scanned.",
+        "Scanning for viruses, which comes with the antivirus part.",
     ),
     "R3": Practice(
         "Only sound desktops take part", "The messaging program is installed on desktops that passed the same checks."
@@ -63,6 +63,8 @@ PRACTICES: dict[str, Practice] = {
     "R7": Practice(
         "The firewall closes every other way",
         "Messages leave only through that server; consumer messengers are blocked.",
+        "Messengers that hide in the web, which is permitted: blocking them by name and by address comes with the "
+        "external server.",
     ),
     "R8": Practice(
         "Only known and trusted contacts",

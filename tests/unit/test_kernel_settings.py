@@ -233,3 +233,13 @@ def test_a_container_names_what_it_leaves(place: Path, kernel: Path) -> None:
     assert lines(work) == ["net.ipv4.conf.all.rp_filter: is 0, should be 1"]
     task.mend(work, live)
     assert values(kernel) == VALUES | {"net/ipv4/conf/all/rp_filter": "1\n"}
+
+
+def test_switches_that_set_others_come_first() -> None:
+    names = {"net.ipv4.conf.all.accept_redirects": 0, "net.ipv4.ip_forward": 0, "net.ipv6.conf.all.forwarding": 0}
+    lines = module.sysctl_text(names, container=False).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        "net.ipv4.ip_forward",
+        "net.ipv6.conf.all.forwarding",
+        "net.ipv4.conf.all.accept_redirects",
+    ]
