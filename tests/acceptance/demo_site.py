@@ -64,9 +64,21 @@ class Demo:
         noted = (ROOT / ".cache" / "drift-demo.jsonl").read_text(encoding="utf-8").splitlines()
         return done.returncode, [json.loads(line) for line in noted], done.stdout + done.stderr
 
-    def sh(self, script: str) -> str:
-        """Run a shell script on the internal server as root; it must succeed."""
-        result = self.server.run(script.replace("%", "%%"))
+    def run(self, script: str, host: str = "") -> Any:
+        """Run a shell script as root, on the internal server unless another host is named.
+
+        Returns:
+            What testinfra says of it: rc, stdout, stderr.
+        """
+        return (connect(self.facts.hosts[host]) if host else self.server).run(script)
+
+    def sh(self, script: str, host: str = "") -> str:
+        """Run a shell script as `run` does; it must succeed.
+
+        Returns:
+            What it printed.
+        """
+        result = self.run(script, host)
         assert result.rc == 0, f"{script}: {result.stdout}{result.stderr}"
         return str(result.stdout)
 

@@ -19,16 +19,19 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from probe import helpers, stream
+from probe import helpers, network, passwords, stream
 from probe.client import Sessions
 
 
-def commands(sessions: Sessions, old_tls: helpers.OldTlsServer) -> dict[str, Callable[..., Any]]:
+def commands(
+    sessions: Sessions, old_tls: helpers.OldTlsServer, listeners: network.Listeners
+) -> dict[str, Callable[..., Any]]:
     """Return everything that the probe can do, by name.
 
     Args:
         sessions: The signed-in clients.
         old_tls: The control server for old TLS versions.
+        listeners: What listens for a while.
 
     Returns:
         Functions and coroutines; their arguments are the keys of ``with``.
@@ -46,6 +49,15 @@ def commands(sessions: Sessions, old_tls: helpers.OldTlsServer) -> dict[str, Cal
         helpers.post_form,
         helpers.file_size,
         helpers.lines_since,
+        network.knock,
+        network.udp_ask,
+        network.ping,
+        network.ask_name,
+        network.ask_time,
+        network.through_relay,
+        listeners.listen,
+        listeners.listen_no_more,
+        passwords.sign_in_here,
         sessions.connect,
         sessions.state,
         sessions.send,
@@ -92,8 +104,8 @@ async def serve(source: TextIO, out: TextIO) -> None:
         loop.call_soon_threadsafe(lines.put_nowait, "")
 
     threading.Thread(target=read, daemon=True).start()
-    sessions, old_tls = Sessions(), helpers.OldTlsServer()
-    known = commands(sessions, old_tls)
+    sessions, old_tls, listeners = Sessions(), helpers.OldTlsServer(), network.Listeners()
+    known = commands(sessions, old_tls, listeners)
     running: set[asyncio.Task[None]] = set()
     try:
         while line := await lines.get():
@@ -102,6 +114,7 @@ async def serve(source: TextIO, out: TextIO) -> None:
             task.add_done_callback(running.discard)
     finally:
         old_tls.stop()
+        listeners.listen_no_more()
         await sessions.close_all()
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MODULES = ("stream", "helpers", "client", "agent")
+MODULES = ("stream", "helpers", "network", "passwords", "client", "agent")
 
 # reads the program's modules from the first line, then leaves the rest of standard input to it
 BOOTSTRAP = """

@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from system import mutation
 from system.attempts import accept, invite, sign_in
 from system.controls import Amber, Control, NotApplicable, NotTried, Seen, load_all
 from system.reach import connect
-from system.site_facts import SiteFacts, read_site
+from system.site_facts import HostFacts, SiteFacts, read_site
 from system.talk import Client, Events
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,8 +117,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     try:
         if pyfuncitem.config.getoption("--mutate"):
-            host = facts.in_group(entry.on)[0]
-            mutation.run(entry, attempt, connect(host), facts, _folder(pyfuncitem.config))
+            mutation.run(entry, attempt, facts, _folder(pyfuncitem.config))
         else:
             attempt()
     except (NotTried, NotApplicable, Amber) as outcome:
@@ -219,18 +218,41 @@ def server(facts: SiteFacts) -> Any:
 
 
 @pytest.fixture(scope="session")
+def gateway(facts: SiteFacts) -> Any:
+    """The gateway, with the administrator's eyes."""
+    return connect(facts.gateway())
+
+
+@pytest.fixture(scope="session")
+def machines(facts: SiteFacts, server: Any, gateway: Any) -> dict[str, Any]:
+    """The servers of the site, by name, with the administrator's eyes."""
+    return {facts.server().name: server, facts.gateway().name: gateway}
+
+
+@pytest.fixture(scope="session")
+def desktop(facts: SiteFacts) -> Any:
+    """The desktop of the probe, with the administrator's eyes."""
+    return connect(_chosen(facts, "desktops"))
+
+
+@pytest.fixture(scope="session")
 def events(server: Any) -> Events:
     """The event file of the internal server."""
     return Events(server)
 
 
-def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
-    chosen = next((host for host in facts.in_group(group) if host.probe), None)
-    if chosen is None:
-        # pytest counts what a fixture raises as an error; a site without such a host has made none
-        leave_out = pytest.fail if facts.demo else pytest.skip
-        leave_out(f"not tried: the host list has no host in {group} with sallyport_probe: true")
-    probe = Probe(chosen.command(), chosen.name)
+def _chosen(facts: SiteFacts, group: str) -> HostFacts:
+    for host in facts.in_group(group):
+        if host.probe:
+            return host
+    # pytest counts what a fixture raises as an error; a site without such a host has made none
+    leave_out = pytest.fail if facts.demo else pytest.skip
+    leave_out(f"not tried: the host list has no host in {group} with sallyport_probe: true")
+    raise AssertionError("both of them raise")
+
+
+def _probe(host: HostFacts, *, root: bool = False) -> Iterator[Probe]:
+    probe = Probe(host.command(), host.name, "sudo -n python3" if root and not host.root else "python3")
     yield probe
     probe.close()
 
@@ -238,13 +260,52 @@ def _probe(facts: SiteFacts, group: str) -> Iterator[Probe]:
 @pytest.fixture(scope="session")
 def desk(facts: SiteFacts) -> Iterator[Probe]:
     """The probe on a desktop."""
-    yield from _probe(facts, "desktops")
+    yield from _probe(_chosen(facts, "desktops"))
 
 
 @pytest.fixture(scope="session")
 def world(facts: SiteFacts) -> Iterator[Probe]:
     """The probe outside the site."""
-    yield from _probe(facts, "outside")
+    yield from _probe(_chosen(facts, "outside"))
+
+
+@pytest.fixture(scope="session")
+def desk_root(facts: SiteFacts) -> Iterator[Probe]:
+    """A second probe on the desktop, which may listen on any port and look at the firewall."""
+    yield from _probe(_chosen(facts, "desktops"), root=True)
+
+
+@pytest.fixture(scope="session")
+def world_root(facts: SiteFacts) -> Iterator[Probe]:
+    """A second probe outside the site, which may listen on any port."""
+    yield from _probe(_chosen(facts, "outside"), root=True)
+
+
+@pytest.fixture(scope="session")
+def inside(facts: SiteFacts) -> Iterator[Probe]:
+    """A probe on the internal server itself, as root: what somebody could try who had got in."""
+    yield from _probe(facts.server(), root=True)
+
+
+@pytest.fixture(scope="session")
+def inside_gateway(facts: SiteFacts) -> Iterator[Probe]:
+    """A probe on the gateway itself, as root."""
+    yield from _probe(facts.gateway(), root=True)
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., None]]:
+    """Let a probe listen on ports until the control is over."""
+    used: list[Probe] = []
+
+    def start(probe: Probe, addresses: Iterable[str], ports: Iterable[int], protocol: str = "tcp") -> None:
+        used.append(probe)
+        ports = list(ports)
+        probe.do("listen", places=[(address, port, protocol) for address in addresses for port in ports])
+
+    yield start
+    for probe in used:
+        probe.do("listen_no_more")
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from probe.stream import tcp_connect
 from system.controls import Amber, Breakage, Control, NotApplicable, NotTried
-from system.site_facts import SiteFacts
+from system.reach import connect
+from system.site_facts import HostFacts, SiteFacts
 
 KEPT = "/var/lib/sallyport-mutation"
+PATIENCE_SECONDS = 15
+# asked on the server itself, where no firewall stands between
+ANSWERS = """
+end=$(( $(date +%s) + {seconds} ))
+until timeout 2 bash -c '</dev/tcp/{address}/5222' 2>/dev/null; do
+  [ "$(date +%s)" -lt "$end" ] || exit 1
+  sleep 0.3
+done
+"""
+FAILED = "systemctl list-units --state=failed --plain --no-legend --no-pager | cut -d ' ' -f 1"
 
 
 def parameters(entry: Control) -> list[str]:
@@ -56,26 +66,44 @@ def chosen(control_id: str, wanted: str, done: Collection[str]) -> bool:
     return control_id == wanted or control_id.startswith(f"{wanted}-")
 
 
-def run(entry: Control, attempt: Callable[[], None], host: Any, facts: SiteFacts, folder: Path) -> None:
+def broken_host(entry: Control, facts: SiteFacts) -> HostFacts:
+    """Return the host that a control is about; of several the one from which controls are tried.
+
+    Raises:
+        LookupError: When the site has none.
+    """
+    found = sorted(facts.in_group(entry.on), key=lambda host: not host.probe)
+    if not found:
+        raise LookupError(f"{entry.id} is about {entry.on}, and the site has no such host")
+    return found[0]
+
+
+def run(entry: Control, attempt: Callable[[], None], facts: SiteFacts, folder: Path) -> None:
     """Break, see red, mend, see green.
 
     Args:
         entry: The control.
         attempt: Runs it once.
-        host: testinfra host that is broken.
         facts: The site.
         folder: Where to note that it is done.
 
     Raises:
         AssertionError: When the control does not see the breakage, or does not recover.
+        NotApplicable: When it does not apply to this site, broken or not; noted as done.
     """
+    host = connect(broken_host(entry, facts))
     mend_leftover(host, facts)
     red = ""
     try:
         break_it(entry.breakage, host, facts)
         try:
             attempt()
-        except (NotTried, NotApplicable, Amber) as outcome:
+        except NotApplicable as outcome:
+            mend(entry.breakage, host, facts)
+            _same_when_well(entry, attempt, outcome)
+            _note(folder, entry, f"does not apply here: {outcome}")
+            raise
+        except (NotTried, Amber) as outcome:
             raise AssertionError(f"{entry.id} does not look at a site that is broken so: {outcome}") from outcome
         except (AssertionError, pytest.fail.Exception) as failure:
             red = str(failure) or "failed without words"
@@ -89,13 +117,27 @@ def run(entry: Control, attempt: Callable[[], None], host: Any, facts: SiteFacts
         pytest.exit(
             f"{entry.id}: the site is not well again after its breakage was taken back: {failure}", returncode=1
         )
+    _note(folder, entry, red)
+
+
+def _note(folder: Path, entry: Control, why: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    done = {**finished(folder), entry.id: red.splitlines()[0]}
+    done = {**finished(folder), entry.id: why.splitlines()[0]}
     (folder / "mutations.json").write_text(json.dumps(done, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def _same_when_well(entry: Control, attempt: Callable[[], None], outcome: NotApplicable) -> None:
+    """Make sure that it is the site to which the control does not apply, and not the breakage that made it say so."""
+    try:
+        attempt()
+    except NotApplicable as again:
+        if str(again) == str(outcome):
+            return
+    raise AssertionError(f"{entry.id} does not look at a site that is broken so: {outcome}")
+
+
 def _sh(host: Any, command: str) -> str:
-    result = host.run(command.replace("%", "%%"))
+    result = host.run(command)
     assert result.rc == 0, f"{command[:200]}: {result.stderr or result.stdout}"
     return str(result.stdout)
 
@@ -114,16 +156,19 @@ def break_it(breakage: Breakage, host: Any, facts: SiteFacts) -> None:
     if breakage.file:
         # into the same file: owner and mode stay
         _sh(host, f"echo {broken} | base64 -d > {path}")
+    failed = set(_sh(host, FAILED).split())
     _sh(host, breakage.command)
-    # a server that is down turns every control red and proves nothing of any
-    assert _wait(facts), f"the server does not answer at all when broken by {breakage}"
+    # a server that is down turns every control red and proves nothing of any; the same holds for a service elsewhere
+    assert _answers(facts), f"the server does not answer at all when broken by {breakage}"
+    fallen = set(_sh(host, FAILED).split()) - failed
+    assert not fallen, f"{', '.join(fallen)} does not even run when broken by {breakage}"
 
 
 def mend(_: Breakage, host: Any, facts: SiteFacts) -> None:
     """Take a breakage back by the way that was kept on the host."""
     _sh(host, f"test ! -e {KEPT}/back.sh || sh -e {KEPT}/back.sh")
     _sh(host, f"rm -rf {KEPT}")
-    _wait(facts)
+    _answers(facts)
 
 
 def mend_leftover(host: Any, facts: SiteFacts) -> None:
@@ -132,13 +177,11 @@ def mend_leftover(host: Any, facts: SiteFacts) -> None:
         mend(Breakage(undo="left"), host, facts)
 
 
-def _wait(facts: SiteFacts) -> bool:
-    """Wait until the server answers again, and tell whether it does."""
-    end = time.monotonic() + 15
-    while time.monotonic() < end:
-        if tcp_connect(facts.service(), 5222, 2)["result"] == "connected":
-            # modules of the domains are loaded right after the ports
-            time.sleep(1)
-            return True
-        time.sleep(0.3)
-    return False
+def _answers(facts: SiteFacts) -> bool:
+    """Wait until the internal server serves people, seen from itself, and tell whether it does."""
+    script = ANSWERS.format(seconds=PATIENCE_SECONDS, address=facts.service())
+    answered = connect(facts.server()).run(script).rc == 0
+    if answered:
+        # modules of the domains are loaded right after the ports
+        time.sleep(1)
+    return bool(answered)

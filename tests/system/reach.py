@@ -11,7 +11,7 @@ from system.site_facts import HostFacts
 
 def connect(host: HostFacts) -> Any:
     """Return a testinfra host that is reached as Ansible reaches it."""
-    if host.variables.get("ansible_connection", "").endswith("docker"):
+    if not host.over_network:
         return testinfra.get_host(f"docker://{host.admin}")
     user = f"{host.variables['ansible_user']}@" if host.variables.get("ansible_user") else ""
     port = f":{host.variables['ansible_port']}" if host.variables.get("ansible_port") else ""

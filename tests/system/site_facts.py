@@ -31,6 +31,7 @@ class HostFacts:
         zones: Its addresses, by network.
         variables: Ansible's variables for the connection.
         probe: Whether controls may be tried from it.
+        choices: What the administrator chose for it in variables of the roles.
     """
 
     name: str
@@ -39,17 +40,41 @@ class HostFacts:
     zones: dict[str, list[str]]
     variables: dict[str, Any] = field(repr=False)
     probe: bool = False
+    choices: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def address(self, zone: str) -> str:
-        """Return the first IPv4 address in a network.
+    def chosen(self, name: str) -> list[str]:
+        """Return what the administrator allows on this host beyond the kit, as ``baseline_may_run``."""
+        return [str(value) for value in self.choices.get(name, [])]
+
+    @property
+    def ssh_port(self) -> int:
+        """The port on which administration answers."""
+        return int(self.variables.get("ansible_port", 22))
+
+    @property
+    def over_network(self) -> bool:
+        """Whether it is administered over a network, and not past it."""
+        return not str(self.variables.get("ansible_connection", "")).endswith("docker")
+
+    @property
+    def root(self) -> bool:
+        """Whether Ansible comes in as root."""
+        return self.variables.get("ansible_user", "root") == "root" or not self.over_network
+
+    def address(self, zone: str, version: int = 4) -> str:
+        """Return the first address in a network, IPv4 unless said otherwise.
 
         Raises:
             LookupError: When it has none there.
         """
         for address in self.zones.get(zone, []):
-            if ":" not in address:
+            if (":" in address) == (version == 6):
                 return address
-        raise LookupError(f"{self.name} has no IPv4 address in {zone}: sallyport_addresses is {self.zones}")
+        raise LookupError(f"{self.name} has no IPv{version} address in {zone}: sallyport_addresses is {self.zones}")
+
+    def all_addresses(self, *zones: str) -> list[str]:
+        """Return its addresses in some networks, or in all but that for administration."""
+        return [address for zone, found in self.zones.items() if not zones or zone in zones for address in found]
 
     def ssh_options(self) -> list[str]:
         """Return the options of ssh that Ansible would use."""
@@ -62,7 +87,7 @@ class HostFacts:
 
     def command(self) -> list[str]:
         """Return the words that run a shell command on this host, to which the command is added."""
-        if self.variables.get("ansible_connection", "").endswith("docker"):
+        if not self.over_network:
             return ["docker", "exec", "-i", self.admin, "sh", "-c"]
         words = ["ssh", *self.ssh_options()]
         if port := self.variables.get("ansible_port"):
@@ -125,9 +150,28 @@ class SiteFacts:
             return host
         raise LookupError(f"{self.folder}: no host in im_internal")
 
-    def service(self) -> str:
-        """Return the address on which the internal server serves people."""
-        return self.server().address("servers")
+    def gateway(self) -> HostFacts:
+        """Return the gateway.
+
+        Raises:
+            LookupError: When the inventory has none.
+        """
+        for host in self.in_group("gateway"):
+            return host
+        raise LookupError(f"{self.folder}: no host in gateway")
+
+    def service(self, version: int = 4) -> str:
+        """Return the address on which the internal server serves people, IPv4 unless said otherwise."""
+        return self.server().address("servers", version)
+
+    def administrators(self) -> list[str]:
+        """Return the accounts of the administrators."""
+        return [str(person["user"]) for person in self.sallyport.get("administrators", [])]
+
+    def sources(self) -> list[str]:
+        """Return the hosts from which updates come."""
+        found = self.sallyport.get("updates", {}).get("sources", ["packages.example.net", "security.example.net"])
+        return [str(name) for name in found]
 
     def people_today(self) -> dict[str, dict[str, Any]]:
         """Return the people who have an account in force today (UTC), by id."""
@@ -173,6 +217,7 @@ def read_site(folder: Path) -> SiteFacts:
             zones=variables.get("sallyport_addresses", {}),
             variables=connection,
             probe=variables.get("sallyport_probe") is True,
+            choices={key: value for key, value in variables.items() if key.startswith(("baseline_", "firewall_"))},
         )
     if not hosts or not sallyport:
         raise LookupError(f"{folder}: no hosts, or no `sallyport:` in group_vars; is it the folder of a site?")

@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import socket
+import struct
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.report import PRACTICES
+from probe import network
 from probe.client import matches
 from probe.remote import Probe, ProbeError
 from probe.stream import Refused, Scram, condition
 from system import controls, mutation
-from system.controls import Breakage, Control, Seen, load_all
-from system.site_facts import SiteFacts
+from system.controls import Breakage, Control, NotApplicable, Seen, load_all
+from system.network import Firewall, let_pass
+from system.site_facts import HostFacts, SiteFacts
 from system.test_r8_contacts import expected_contacts
 
 REGISTER = load_all()
@@ -46,7 +52,7 @@ def test_entries_are_fit_for_an_owner(entry: Control) -> None:
 
 
 def test_practices_of_this_version_have_controls() -> None:
-    assert {entry.practice for entry in REGISTER.values()} >= {"R1", "R5", "R8"}
+    assert {entry.practice for entry in REGISTER.values()} >= {"R1", "R2", "R5", "R7", "R8"}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +185,157 @@ def test_probe_answers_and_ends() -> None:
 def test_probe_says_why_it_could_not_start() -> None:
     with pytest.raises(ProbeError, match="no such host"):
         Probe(["sh", "-c", "echo no such host >&2; exit 255; :"], "there").do("file_size", path="/")
+
+
+def host(name: str, group: str, probe: bool = False, **variables: object) -> HostFacts:
+    zones = {"servers": ["10.0.1.1", "fd00::1"], "outside": ["10.0.9.1"]}
+    return HostFacts(name=name, group=group, admin="10.0.0.1", zones=zones, variables=variables, probe=probe)
+
+
+def site_of(*hosts: HostFacts) -> SiteFacts:
+    known = {one.name: one for one in hosts}
+    return SiteFacts(folder=Path("/nowhere"), name="t", sallyport={"site": "t"}, hosts=known)
+
+
+@pytest.mark.parametrize(("on", "expected"), [("gateway", "gw"), ("desktops", "two"), ("im_internal", "im")])
+def test_the_host_that_a_control_is_about_is_broken(on: str, expected: str) -> None:
+    site = site_of(
+        host("im", "im_internal"), host("gw", "gateway"), host("one", "desktops"), host("two", "desktops", True)
+    )
+    entry = dataclasses.replace(next(iter(REGISTER.values())), on=on)
+    assert mutation.broken_host(entry, site).name == expected
+
+
+def test_a_control_about_a_host_that_is_not_there_is_not_mutated() -> None:
+    entry = dataclasses.replace(next(iter(REGISTER.values())), on="gateway")
+    with pytest.raises(LookupError, match="has no such host"):
+        mutation.broken_host(entry, site_of(host("im", "im_internal")))
+
+
+class Machine:
+    """Stands for a testinfra host: remembers what was run, answers from a list of (part of the command, output)."""
+
+    def __init__(self, *answers: tuple[str, str]) -> None:
+        self.answers = list(answers)
+        self.ran: list[str] = []
+
+    def run(self, command: str, *arguments: str) -> SimpleNamespace:
+        self.ran.append(command % arguments if arguments else command)
+        for number, (part, output) in enumerate(self.answers):
+            if part in command:
+                # the last answer stays
+                if sum(part in other for other, _ in self.answers) > 1:
+                    del self.answers[number]
+                return SimpleNamespace(rc=0, stdout=output, stderr="")
+        return SimpleNamespace(rc=0, stdout="", stderr="")
+
+
+def test_a_service_that_falls_over_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "_answers", lambda _: True)
+    machine = Machine(("--state=failed", "old.service\n"), ("--state=failed", "old.service\nunbound.service\n"))
+    with pytest.raises(AssertionError, match=r"unbound\.service does not even run"):
+        mutation.break_it(Breakage(command="true", undo="true"), machine, site_of())
+
+
+def test_a_server_that_does_not_answer_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "_answers", lambda _: False)
+    with pytest.raises(AssertionError, match="does not answer at all"):
+        mutation.break_it(Breakage(command="true", undo="true"), Machine(), site_of())
+
+
+@pytest.mark.parametrize(("well", "noted"), [("the same", True), ("another thing", False)])
+def test_what_does_not_apply_must_not_apply_to_a_well_site_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, well: str, noted: bool
+) -> None:
+    monkeypatch.setattr(mutation, "connect", lambda _: Machine())
+    monkeypatch.setattr(mutation, "_answers", lambda _: True)
+    words = iter(["the same", well])
+
+    def attempt() -> None:
+        raise NotApplicable(next(words))
+
+    entry = dataclasses.replace(next(iter(REGISTER.values())), breakage=Breakage(command="true", undo="true"))
+    with pytest.raises(NotApplicable if noted else AssertionError):
+        mutation.run(entry, attempt, site_of(host("im", "im_internal")), tmp_path)
+    assert (entry.id in mutation.finished(tmp_path)) is noted
+
+
+def refusal(**more: object) -> str:
+    return json.dumps({"oob.prefix": "sallyport output no-flow", "dest_ip": "10.0.9.1", "dest_port": 443, **more})
+
+
+def test_refusals_are_found_in_the_log_of_a_firewall() -> None:
+    lines = [
+        refusal(),
+        refusal(dest_port=80) + "x",  # half written
+        refusal(**{"oob.prefix": "sallyport forward no-flow", "dest_port": 25}),
+        json.dumps({"oob.prefix": "sallyport output no-flow", "ip.daddr.str": "fd00::9", "icmp.type": 8}),
+    ]
+    firewall = Firewall(Machine(("tail", "\n".join(lines))), "here")
+    wanted = [("10.0.9.1", 443), ("10.0.9.1", 80), ("10.0.9.1", 25), ("fd00:0::9", 0)]
+    assert firewall.unlogged(0, "output", wanted) == ["10.0.9.1 25", "10.0.9.1 80"]
+
+
+def test_a_counter_has_to_rise_by_what_was_tried() -> None:
+    counters = [json.dumps({"nftables": [{"metainfo": {}}, {"counter": {"packets": number}}]}) for number in (5, 8)]
+    firewall, seen = Firewall(Machine(*(("counter", text) for text in [*counters, counters[1]])), "here"), Seen()
+    before = firewall.refused("input")
+    firewall.rises("input", before, 3, seen)
+    assert seen.lines == ["The firewall of here counted 3 refusals."]
+    with pytest.raises(AssertionError, match="4 attempts, and the firewall of here refused 3"):
+        firewall.rises("input", before, 4, seen)
+
+
+def test_a_firewall_is_broken_by_a_rule_that_can_be_found_again() -> None:
+    breakage = let_pass("forward", "tcp dport 22")
+    assert breakage.command == (
+        "nft 'insert rule inet sallyport forward tcp dport 22 accept comment \"sallyport-mutation\"'"
+    )
+    assert "sallyport-mutation" in breakage.undo
+    assert "delete rule inet sallyport forward" in breakage.undo
+
+
+def test_a_host_says_where_it_is_reached() -> None:
+    plain, other = host("im", "im_internal"), host("gw", "gateway", ansible_port="2222", ansible_user="ops")
+    assert (plain.ssh_port, plain.root, plain.over_network) == (22, True, True)
+    assert (other.ssh_port, other.root) == (2222, False)
+    assert plain.address("servers", 6) == "fd00::1"
+    assert plain.all_addresses("servers") == ["10.0.1.1", "fd00::1"]
+    with pytest.raises(LookupError, match="no IPv6 address in outside"):
+        plain.address("outside", 6)
+
+
+def test_knocking_tells_open_from_closed_and_listening_ends() -> None:
+    probe = Probe([], "here", python=sys.executable)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        places = [("127.0.0.1", port, "tcp"), ("127.0.0.1", port, "udp")]
+        assert probe.do("listen", places=places) == ["listens", "listens"]
+        assert probe.do("listen", places=places) == ["in use", "in use"]
+        assert [one["result"] for one in probe.do("knock", targets=[("127.0.0.1", port), ("127.0.0.1", 1)])] == [
+            "connected",
+            "refused",
+        ]
+        assert probe.do("udp_ask", host="127.0.0.1", port=port, text="hi")["data"] == b"hi".hex()
+        probe.do("listen_no_more")
+        assert probe.do("tcp_connect", host="127.0.0.1", port=port)["result"] == "refused"
+        assert probe.do("udp_ask", host="127.0.0.1", port=port, text="hi")["result"] == "refused"
+    finally:
+        probe.close()
+
+
+def test_answers_of_a_resolver_are_read() -> None:
+    # RFC 1035, 4.1: a question for im.t.example, and an answer whose name points to it
+    head = struct.pack("!HHHHHH", 1, 0x8180, 1, 2, 0, 0)
+    question = network._name("im.t.example") + struct.pack("!HH", 1, 1)
+    pointer = b"\xc0\x0c"
+    records = b"".join(
+        pointer + struct.pack("!HHIH", kind, 1, 60, len(data)) + data
+        for kind, data in ((1, bytes([10, 0, 1, 11])), (28, bytes.fromhex("fd" + "00" * 14 + "0b")))
+    )
+    assert network._answers(head + question + records, 1) == ["10.0.1.11"]
+    assert network._answers(head + question + records, 28) == ["fd00::b"]
 
 
 def test_entries_cannot_be_changed() -> None:
