@@ -61,7 +61,7 @@ def test_no_test_is_skipped_by_the_kit(demo: Demo, report: dict[str, list[str]])
     profiles = demo.sh("cat /etc/lynis/*.prf ~/.lynis/*.prf 2>/dev/null || true")
     assert "Default Audit Template" in profiles, "the profile of the package was not found"
     assert re.findall(r"^\s*skip-test\s*=.*$", profiles, re.MULTILINE) == []
-    assert demo.sh("ls /etc/lynis").split() == ["default.prf"]
+    assert demo.sh("ls /etc/lynis/*.prf").split() == ["/etc/lynis/default.prf"]
     assert int(report["lynis_tests_done"][0]) > 200
 
 
