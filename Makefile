@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule requirements
+.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,7 @@ requirements: .venv/ready
 
 demo: inventory := inventories/demo
 demo: setup demo-secrets ## from a fresh machine to a running, proven site in containers
+	@setup/machine.sh stop
 	@echo "== test hosts =="
 	ansible-playbook -i $(inventory) playbooks/test_hosts.yml playbooks/test_hosts_world.yml
 	@echo "== site =="
@@ -69,6 +70,7 @@ test: setup lint unit decision-point molecule ## from a fresh machine to lint, u
 molecule: setup demo-secrets
 	@echo "== molecule =="
 	mkdir -p .cache
+	@setup/machine.sh stop
 	$(molecule) destroy --no-command-borders
 	$(molecule) test --destroy=never --no-command-borders 2>&1 | tee .cache/molecule.log
 	@# Molecule's summary has the last word; repeat what pytest said
@@ -92,7 +94,8 @@ unit: .venv/ready ## the quick tests, under a minute
 	pytest
 
 # each under ten minutes; a mutation run that was stopped goes on where it was
-parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py mutations
+parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py test_lynis.py \
+  test_updates.py test_ssh.py test_firewall_rollback.py test_power_off.py test_every_port.py mutations machine
 
 demo-is-there:
 	@test -e inventories/demo/.ssh/config || { echo 'There is no demo yet: run make demo first.' >&2; exit 1; }
@@ -101,8 +104,13 @@ acceptance: setup demo-is-there ## the long rest on the demo, in parts of under 
 	@for part in $(or $(PART),$(parts)); do \
 	  echo "== acceptance: $$part =="; \
 	  if [ $$part = mutations ]; then pytest tests/system --site=inventories/demo --mutate; \
+	  elif [ $$part = machine ]; then $(MAKE) --no-print-directory machine; \
 	  else pytest tests/acceptance/$$part; fi; \
 	done
+
+machine: setup demo-is-there ## the internal server on an emulated machine with a kernel of its own, before and after a reboot
+	@setup/machine.sh start || { setup/machine.sh stop; exit 1; }
+	$(molecule) test -s machine --no-command-borders
 
 new-authority: .venv/ready ## a new authority for a site, where the old one no longer fits: SITE=<name>
 	$(if $(filter file,$(origin SITE)),$(error name the site: make new-authority SITE=oslo))

@@ -5,6 +5,8 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/lib.sh"
 cd "$here/.."
 
+"$here/machine.sh" stop
+
 if find_docker; then
   say "containers, networks, images with the label sallyport=1"
   ours=(--filter label=sallyport=1 --quiet)

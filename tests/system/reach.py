@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import testinfra
 from system.site_facts import HostFacts
+
+SOCKETS = Path.home() / ".ansible" / "cp"
 
 
 def connect(host: HostFacts) -> Any:
@@ -18,4 +21,11 @@ def connect(host: HostFacts) -> Any:
     root = user in ("", "root@")
     # testinfra splits its extra arguments itself, so paths with blanks keep their quotes
     options = " ".join(f'"{word}"' if " " in word else word for word in host.ssh_options())
-    return testinfra.get_host(f"ssh://{user}{host.admin}{port}", sudo=not root, ssh_extra_args=options)
+    # beside Ansible's own; an emulated machine needs seconds for each new connection
+    SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return testinfra.get_host(
+        f"ssh://{user}{host.admin}{port}",
+        sudo=not root,
+        ssh_extra_args=options,
+        controlpath=f"{SOCKETS}/testinfra-%%C",
+    )
