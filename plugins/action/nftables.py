@@ -54,16 +54,19 @@ class ActionModule(ActionBase):
         result: dict[str, object] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        if "step" in arguments:
-            result.update(failed=True, msg="the parameter 'step' is set by this action itself; remove it")
-            return result
+        for name in ("step", "token"):
+            if name in arguments:
+                result.update(failed=True, msg=f"the parameter '{name}' is set by this action itself; remove it")
+                return result
         answer: dict[str, object] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=variables)
+        token = answer.pop("token", "")
         result.update(answer)
         if not answer.get("armed") or answer.get("failed") or "unreachable" in answer:
             return result
         seconds = int(str(arguments.get("rollback_seconds") or DEFAULT_SECONDS))
         try:
-            kept = prove(self, MODULE, {**arguments, "step": "confirm"}, variables, seconds)
+            confirmation = {**arguments, "step": "confirm", "token": token}
+            kept = prove(self, MODULE, confirmation, variables, seconds)
         except NotProvenError as error:
             host = str(variables.get("inventory_hostname") or "the host")
             result.update(failed=True, changed=not error.reached, msg=explain(error, host, seconds))

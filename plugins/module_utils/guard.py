@@ -44,7 +44,8 @@ Description=Take back the change of {name} that nobody confirmed before the rebo
 DefaultDependencies=no
 RequiresMountsFor={folder}
 ConditionPathExists={folder}
-After=local-fs.target
+# the former rules come last, whatever the firewall loads at boot
+After=local-fs.target sallyport-firewall.service
 Before={target} shutdown.target
 
 [Service]

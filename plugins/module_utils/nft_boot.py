@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import erase, look, write
-from ansible_collections.sallyport.im.plugins.module_utils.nft_live import whole
+from ansible_collections.sallyport.im.plugins.module_utils.nft_live import NftError, canonical, whole
 from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Table, closed
 from ansible_collections.sallyport.im.plugins.module_utils.systemd import Systemd
 
@@ -143,6 +143,24 @@ class Boot:
                 yield switch, "1" if self.forwarding else "0"
 
 
+def proven() -> Table | None:
+    """Return the rules that the next boot would bring, written only when they were proven.
+
+    Returns:
+        The own table; None when there is no such file, or nft would not load it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    found = look(RULES)
+    if found.kind != "file":
+        return None
+    try:
+        return canonical(found.content.decode("utf-8", errors="replace"))
+    except NftError:
+        return None
+
+
 def debians_differences(systemd: Systemd) -> Iterator[str]:
     """Say whether Debian's own unit could take the rules away.
 
@@ -166,12 +184,27 @@ def silence_debians(systemd: Systemd) -> None:
     Raises:
         SystemdError: systemd does not obey.
     """
+    # masking alone does not take the flush away from a unit that is active
+    stop_debians(systemd)
+    systemd.command("mask", "--quiet", DEBIANS)
+    systemd.command("daemon-reload")
+
+
+def stop_debians(systemd: Systemd) -> None:
+    """Stop Debian's own unit, if it is active, without letting it flush; at the next boot it starts as before.
+
+    Args:
+        systemd: systemd of this machine.
+
+    Raises:
+        OSError: The drop-in cannot be written.
+        SystemdError: systemd does not obey.
+    """
     if systemd.show(DEBIANS).is_active:
-        # its ExecStop is the flush; masking alone does not take that away from a unit that is active
+        # its ExecStop is the flush
         Path(WITHOUT_FLUSH).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         write(WITHOUT_FLUSH, b"[Service]\nExecStop=\n", 0, 0, 0o644)
         systemd.command("daemon-reload")
         systemd.command("stop", DEBIANS)
         erase(str(Path(WITHOUT_FLUSH).parent))
-    systemd.command("mask", "--quiet", DEBIANS)
-    systemd.command("daemon-reload")
+        systemd.command("daemon-reload")

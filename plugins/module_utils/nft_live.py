@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Table, parse
 from ansible_collections.sallyport.im.plugins.module_utils.programs import Done, ProgramError, missing, run
+from ansible_collections.sallyport.im.plugins.module_utils.service_guard import RUN_LINE
 
 OWN = "inet sallyport"
 SECONDS = 60
@@ -122,12 +123,29 @@ def apply(text: str, remove: Sequence[str]) -> None:
         _nft("-f", name)
 
 
-def way_back(before: Table | None, saved: dict[str, str]) -> str:
+def check(text: str) -> None:
+    """Ask nft whether the own table could be put back; changes nothing.
+
+    Args:
+        text: the table.
+
+    Raises:
+        NftError: nft would refuse it.
+    """
+    try:
+        with _file(whole(text)) as name:
+            _nft("-c", "-f", name)
+    except NftError as error:
+        raise NftError(f"the former table could not be put back, so nothing was changed: {error}") from error
+
+
+def way_back(before: Table | None, saved: dict[str, str], token: str) -> str:
     """Return a shell script that makes the machine's tables be again what they were.
 
     Args:
         before: the own table before the change; None when there was none.
         saved: files with the text of the tables that the change removes, by table.
+        token: names the run, for `service_guard.confirm`.
 
     Returns:
         The script. A foreign table that nft cannot load again (made by iptables with its own extensions) does not keep
@@ -139,7 +157,7 @@ def way_back(before: Table | None, saved: dict[str, str]) -> str:
     text = whole(before.text() if before else "")
     if END in text:
         raise NftError(f"the table in force holds the word {END}; remove it by hand")
-    lines = ["#!/bin/sh", "status=0", f"nft -f - <<'{END}' || status=1", text.rstrip("\n"), END]
+    lines = ["#!/bin/sh", RUN_LINE + token, "status=0", f"nft -f - <<'{END}' || status=1", text.rstrip("\n"), END]
     for table, file in saved.items():
         words = " ".join(map(shlex.quote, table.split()))
         lines.append(

@@ -131,16 +131,17 @@ def run_all(
     return result
 
 
-def confirm_all(tokens: Mapping[str, Any]) -> list[str]:
+def confirm_all(tokens: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Keep the changes that a new connection has proven.
 
     Args:
         tokens: The word that the first call gave out for each change that is kept, by the name of its entry.
 
     Returns:
-        One line for each whose old files have come back already.
+        One line for each that is not kept, and whether old files have come back already.
     """
     late = []
+    rolled_back = False
     for name, token in tokens.items():
         try:
             kept = service_guard.confirm(service_guard.guard_of(name), str(token))
@@ -149,7 +150,8 @@ def confirm_all(tokens: Mapping[str, Any]) -> list[str]:
             continue
         if not kept:
             late.append(f"{name}: nobody confirmed the new files in time, the old ones are back")
-    return late
+            rolled_back = True
+    return late, rolled_back
 
 
 def _seen(units: Sequence[str]) -> SeenUnits:

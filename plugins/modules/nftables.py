@@ -14,7 +14,8 @@ description:
   - Tables of others are removed unless they are allowed. Their text is saved below C(/var/lib/sallyport/removed/).
   - A change is guarded. The host puts the former tables back by itself unless the control node has reached it over a
     new connection within O(rollback_seconds); the task then fails and names the flow that is missing. The rules for
-    the next boot are written only after that, so that a reboot takes an unconfirmed change back as well.
+    the next boot are written only after that, so that a reboot takes an unconfirmed change back as well. A run that
+    finds an earlier change not confirmed yet fails; in check mode it says so as a difference.
   - C(sallyport-firewall.service) loads the rules at boot, before any network is up. Debian's own C(nftables.service)
     is masked, since it flushes all tables when it is stopped.
 options:
@@ -40,6 +41,10 @@ options:
     type: str
     choices: [apply, confirm]
     default: apply
+  token:
+    description: Set by the action plugin; not for a task. The word of the run whose change is confirmed.
+    type: str
+    default: ""
 requirements:
   - nftables and systemd on the host, root with CAP_NET_ADMIN and CAP_SYS_ADMIN
 attributes:
@@ -79,6 +84,14 @@ armed:
   description: Whether the change still waits for its confirmation; the action plugin gives it.
   type: bool
   returned: success
+token:
+  description: For the action plugin only, which takes it out. The word that confirms the change.
+  type: str
+  returned: when a change waits for its confirmation
+rolled_back:
+  description: For the action plugin only. The change to be confirmed has been taken back before.
+  type: bool
+  returned: when a confirmation comes too late
 """
 
 import os
@@ -86,10 +99,10 @@ import time
 from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sallyport.im.plugins.module_utils import nft_live
+from ansible_collections.sallyport.im.plugins.module_utils import nft_live, service_guard
 from ansible_collections.sallyport.im.plugins.module_utils.atomic_files import make_private, write
 from ansible_collections.sallyport.im.plugins.module_utils.guard import Guard, GuardError
-from ansible_collections.sallyport.im.plugins.module_utils.nft_boot import Boot, debians_differences, silence_debians
+from ansible_collections.sallyport.im.plugins.module_utils.nft_boot import Boot, proven, stop_debians
 from ansible_collections.sallyport.im.plugins.module_utils.nft_live import NftError
 from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Table, compare
 from ansible_collections.sallyport.im.plugins.module_utils.run_lock import LockError, RunLock
@@ -98,6 +111,10 @@ from ansible_collections.sallyport.im.plugins.module_utils.systemd import System
 LOCK = "/run/sallyport/nftables.lock"
 REMOVED = "/var/lib/sallyport/removed"
 GUARD = "nftables"
+UNCONFIRMED = (
+    "an earlier change of nftables still waits for its confirmation; it is kept or taken back by itself within its"
+    " time, then run again"
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +176,7 @@ def see(ruleset: str, allowed: list[str], forwarding: bool, *, check_mode: bool)
     return Seen(live, wanted, foreign, (*compare(live, wanted), *lines), tuple(boot))
 
 
-def change(seen: Seen, wanted: Table, guard: Guard, seconds: int) -> dict[str, str]:
+def change(seen: Seen, wanted: Table, guard: Guard, seconds: int, token: str) -> dict[str, str]:
     """Put the wanted tables in force, with a guard that takes them back.
 
     Args:
@@ -167,13 +184,14 @@ def change(seen: Seen, wanted: Table, guard: Guard, seconds: int) -> dict[str, s
         wanted: the own table that should be.
         guard: the guard; it is armed afterwards.
         seconds: its time.
+        token: names the run, so that no other one confirms it.
 
     Returns:
         Files with the texts of the tables that were removed, by table.
 
     Raises:
         GuardError: It cannot be armed; nothing was changed.
-        NftError: nft refuses; nothing was changed.
+        NftError: nft refuses the new table, or would refuse the former one; nothing was changed.
         OSError: A file cannot be written; nothing was changed.
         SystemdError: systemd does not obey; nothing was changed.
     """
@@ -183,11 +201,13 @@ def change(seen: Seen, wanted: Table, guard: Guard, seconds: int) -> dict[str, s
         make_private(folder)
         saved[table] = f"{folder}/{table.replace(' ', '-').replace('/', '_')}.nft"
         write(saved[table], nft_live.listing(table).encode(), os.geteuid(), os.getegid(), 0o600)
-    # before ours is there: a stop later would be a flush of it
-    systemd = Systemd()
-    if [*debians_differences(systemd)]:
-        silence_debians(systemd)
-    guard.arm(nft_live.way_back(seen.live, saved), seconds)
+    # without a table in force, the way back leads to what the next boot would bring
+    before = seen.live or proven()
+    if before:
+        nft_live.check(before.text())
+    # before ours is there: a stop later would be a flush of it. Not masked yet: after a roll-back it is needed at boot
+    stop_debians(Systemd())
+    guard.arm(nft_live.way_back(before, saved, token), seconds)
     try:
         nft_live.apply(wanted.text(), seen.foreign)
     except NftError:
@@ -204,6 +224,8 @@ def main() -> None:
         "rollback_seconds": {"type": "int", "default": 60},
         "forwarding": {"type": "bool", "default": False},
         "step": {"type": "str", "choices": ["apply", "confirm"], "default": "apply"},
+        # it names a run, and opens nothing
+        "token": {"type": "str", "default": "", "no_log": False},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     if module.params["rollback_seconds"] < 1:
@@ -216,6 +238,9 @@ def main() -> None:
                 confirm(module, guard)
             if not module.check_mode:
                 guard.recover()
+            unconfirmed = guard.is_armed()
+            if unconfirmed and not module.check_mode:
+                raise GuardError(UNCONFIRMED)
             seen = see(
                 module.params["ruleset"],
                 module.params["allowed_tables"],
@@ -223,11 +248,16 @@ def main() -> None:
                 check_mode=module.check_mode,
             )
             differences = seen.differences
+            if unconfirmed:
+                differences.append("firewall: its new rules are not confirmed, should be")
             removed: dict[str, str] = {}
+            answer: dict[str, str] = {}
             diff = texts(seen, module.params["ruleset"])
             if seen.wanted is not None and differences and not module.check_mode:
                 if seen.tables:
-                    removed = change(seen, seen.wanted, guard, module.params["rollback_seconds"])
+                    answer["token"] = service_guard.new_token()
+                    seconds = module.params["rollback_seconds"]
+                    removed = change(seen, seen.wanted, guard, seconds, answer["token"])
                 else:
                     Boot(seen.wanted, module.params["forwarding"]).bring_about()
             module.exit_json(
@@ -236,6 +266,7 @@ def main() -> None:
                 removed=removed,
                 armed=bool(seen.tables) and not module.check_mode,
                 diff=diff,
+                **answer,
             )
     except (OSError, ValueError, SystemdError, LockError, GuardError, NftError) as error:
         module.fail_json(msg=f"firewall: {error}", differences=differences)
@@ -248,7 +279,8 @@ def confirm(module: AnsibleModule, guard: Guard) -> None:
         module: the module.
         guard: the guard that was armed with the change.
     """
-    if not guard.disarm():
+    # another run can have armed it only after this one's change was taken back
+    if not service_guard.confirm(guard, module.params["token"]):
         module.fail_json(msg="the former tables have been put back already", rolled_back=True)
     Boot(nft_live.canonical(module.params["ruleset"]), module.params["forwarding"]).bring_about()
     module.exit_json(changed=True)

@@ -280,6 +280,10 @@ unconfirmed:
       that confirms it. The services after it were not looked at yet.
   type: dict
   returned: when a change waits for its confirmation
+rolled_back:
+  description: For the action plugin only. Old files had come back before the confirmation came.
+  type: bool
+  returned: when a confirmation fails
 done:
   description: For the action plugin only, which takes it out. How many services were brought about or compared.
   type: int
@@ -368,9 +372,9 @@ def main() -> None:
     found = faults(params["services"])
     if found:
         module.fail_json(msg="\n".join(found), **Result().answer())
-    late = [] if module.check_mode else confirm_all(params["confirm"])
+    late, rolled_back = ([], False) if module.check_mode else confirm_all(params["confirm"])
     if late:
-        module.fail_json(msg="\n".join(late), **Result().answer())
+        module.fail_json(msg="\n".join(late), rolled_back=rolled_back, **Result().answer())
     result = run_all(jobs_of(params["services"]), params["lock_wait"], check=module.check_mode)
     if result.faults:
         module.fail_json(msg="\n".join(result.faults), **result.answer())

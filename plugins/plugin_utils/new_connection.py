@@ -88,7 +88,7 @@ def prove(
     Args:
         action: the action plugin.
         module_name: the module that disarms the guard.
-        module_args: its arguments. It must fail when the guard has fired already.
+        module_args: its arguments. It must fail with `rolled_back` when the guard has fired already.
         task_vars: variables of the task.
         seconds: the time of the host's guard.
 
@@ -99,9 +99,13 @@ def prove(
         NotProvenError: no new connection came about in time. Raised only after the host has rolled back and is reached
             again, or after a time in which it should have been.
     """
-    before = session_of(action)
     started = time.monotonic()
     reason = ""
+    try:
+        before = session_of(action)
+    except AnsibleConnectionFailure as error:
+        # the old connection has died with the change
+        before, reason = Session(), _short(error)
     while time.monotonic() < started + seconds + GRACE_SECONDS:
         try:
             action._connection.reset()
@@ -113,9 +117,9 @@ def prove(
                     module_name=module_name, module_args=dict(module_args), task_vars=task_vars
                 )
                 if "unreachable" not in answer:
-                    # the guard fires a moment before we know of it: whoever had to try again was too late
-                    if answer.get("failed") and reason:
-                        raise NotProvenError(before, True, answer, reason)
+                    # who had to try again and came too late was cut off by the change
+                    if answer.get("failed") and answer.get("rolled_back") and reason:
+                        raise NotProvenError(before or now, True, answer, reason)
                     return answer
                 reason = str(answer.get("msg", "unreachable"))
         except AnsibleConnectionFailure as error:

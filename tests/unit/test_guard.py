@@ -88,6 +88,12 @@ def test_a_change_that_nobody_confirms_is_taken_back_once(world: World) -> None:
     assert (world.folder / "restored").read_text() == "back\n"
 
 
+def test_at_boot_the_former_state_comes_after_the_firewall(world: World) -> None:
+    world.guard.arm(script(world), 60)
+    boot = (world.folder / "units/sallyport-guard-test-boot.service").read_text()
+    assert "\nAfter=local-fs.target sallyport-firewall.service\n" in boot
+
+
 def test_a_change_that_is_confirmed_stays(world: World) -> None:
     world.guard.arm(script(world), 60)
     assert world.guard.disarm()

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.sallyport.im.plugins.action.nftables import explain
+from ansible_collections.sallyport.im.plugins.module_utils import service_guard
+from ansible_collections.sallyport.im.plugins.modules import service_config
 from ansible_collections.sallyport.im.plugins.plugin_utils import new_connection
 from ansible_collections.sallyport.im.plugins.plugin_utils.new_connection import NotProvenError, Session, prove
 
@@ -65,7 +68,7 @@ def test_other_ways_to_a_host_have_no_session() -> None:
 
 
 def test_a_host_that_rolled_back_is_reached_again() -> None:
-    action = Action([OLD, *["!no route"] * 70, NEW], {"failed": True, "msg": "put back"})
+    action = Action([OLD, *["!no route"] * 70, NEW], {"failed": True, "msg": "put back", "rolled_back": True})
     with pytest.raises(NotProvenError, match="is reached again") as caught:
         prove(action, "m", {}, {}, 60)
     assert caught.value.session == Session(*OLD.split())
@@ -85,3 +88,34 @@ def test_a_host_that_stays_away() -> None:
 
 def test_a_confirmation_that_fails_at_once_is_the_modules_own_failure() -> None:
     assert prove(Action([OLD, NEW], {"failed": True, "msg": "disk full"}), "m", {}, {}, 60)["msg"] == "disk full"
+
+
+def test_a_failure_after_a_second_try_is_no_roll_back_by_itself() -> None:
+    action = Action([OLD, "!no route", NEW], {"failed": True, "msg": "disk full"})
+    assert prove(action, "m", {}, {}, 60)["msg"] == "disk full"
+
+
+def test_a_late_confirmation_of_a_service_says_that_the_old_files_are_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer: dict[str, Any] = {}
+
+    def fail_json(**said: Any) -> None:
+        answer.update(said)
+        raise SystemExit
+
+    params = {"services": [], "confirm": {"ssh.service": "late"}}
+    played = SimpleNamespace(params=params, check_mode=False, fail_json=fail_json)
+    monkeypatch.setattr(service_config, "AnsibleModule", lambda **_spec: played)
+    for kept, rolled_back in ((False, True), (OSError("disk full"), False)):
+        monkeypatch.setattr(service_guard, "confirm", Mock(side_effect=[kept]))
+        with pytest.raises(SystemExit):
+            service_config.main()
+        assert answer["rolled_back"] is rolled_back
+
+
+def test_an_old_connection_that_died_with_the_change_is_a_flow_that_is_missing() -> None:
+    action = Action(["!broken pipe", NEW], {"failed": True, "msg": "put back", "rolled_back": True})
+    with pytest.raises(NotProvenError, match="broken pipe") as caught:
+        prove(action, "m", {}, {}, 60)
+    assert "the flow 10.0.0.1 -> 10.0.0.11:22" in explain(caught.value, "im-int", 60)
+    with pytest.raises(NotProvenError, match="console"):
+        prove(Action(["!broken pipe"], {}), "m", {}, {}, 60)
