@@ -104,7 +104,8 @@ class ActionModule(ActionBase):
         Raises:
             AnsibleActionFail: the account is not among them.
         """
-        if str(variables.get("ansible_connection", "ssh")) not in ("ssh", "smart", "paramiko"):
+        connection = str(variables.get("ansible_connection", "ssh")).rpartition(".")[2]
+        if connection not in ("ssh", "smart", "paramiko", "paramiko_ssh"):
             return
         user = str(variables.get("ansible_user") or self._play_context.remote_user or getpass.getuser())
         if user not in administrators:

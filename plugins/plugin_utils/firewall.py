@@ -28,7 +28,7 @@ LOG_GROUP = 5
 LOG_RATE = "limit rate 10/second burst 200 packets"
 """What is logged of the refusals; all of them are counted."""
 LOG_BYTES = 128
-"""How much of a refused packet goes into the log: its headers, and nothing that somebody wrote."""
+"""How much of a refused packet is handed to the log daemon, which writes down fields of its headers only."""
 CONNECTIONS_PER_ADDRESS = 50
 """Connections that one address may have to the client ports at the same time; several people may share an address."""
 PER_ADDRESS_ENTRIES = 16384
@@ -110,14 +110,18 @@ class _Ruleset:
     def _input(self) -> Iterator[str]:
         yield 'iifname "lo" accept'
         yield "ct state established,related accept"
-        # before everything that could refuse them: administrators must get in, also on another way than the one back
+        yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
+        yield "icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
+        if self.is_gateway:
+            # it stands in every zone, so it knows on which side an administrator's address belongs
+            yield from self._spoofed("input")
+        # before all else that could refuse them: administrators must get in, also on another way than the one back
         for flow in self._inbound():
             if flow.source == ADMIN:
                 yield from self._rules(flow, self._own(flow.at))
         yield from _refuse("input", "invalid", "ct state invalid", "drop")
-        yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
-        yield "icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
-        yield from self._spoofed("input")
+        if not self.is_gateway:
+            yield from self._spoofed("input")
         yield from self._too_many()
         for flow in self._inbound():
             if flow.source != ADMIN:
@@ -138,9 +142,9 @@ class _Ruleset:
     def _forward(self) -> Iterator[str]:
         if self.is_gateway:
             yield "ct state established,related accept"
+            yield from self._spoofed("forward")
             yield from self._through(administration=True)
             yield from _refuse("forward", "invalid", "ct state invalid", "drop")
-            yield from self._spoofed("forward")
             yield from self._through(administration=False)
             for version in VERSIONS:
                 if _of_version([*_all(self.networks)], version):
@@ -219,6 +223,10 @@ class _Ruleset:
             yield from self._not_ours("saddr", version)
         elif source != GATEWAY:
             yield f"{_IP[version]} saddr @{source}{version}"
+            # a host of the list has its address for administration there too, and is no administrator for that
+            listed = _in_version([host.admin_address for host in self.site.hosts], version)
+            if source == ADMIN and (those := [address for address in listed if _is_address(address)]):
+                yield f"{_IP[version]} saddr != {_one_or_more(sorted(those, key=ip_address))}"
 
     def _to(self, addresses: Sequence[str], version: int, field: str = "daddr") -> Iterator[str]:
         if OUTSIDE in addresses:
@@ -251,7 +259,10 @@ class _Ruleset:
         yield from _refuse(chain, "spoofed", "fib saddr . iif oif missing", "drop")
 
     def _too_many(self) -> Iterator[str]:
-        """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set."""
+        """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set.
+
+        An IPv6 address counts for itself: who has many of them has the bound for each.
+        """
         wanted = [flow for flow in self._inbound() if flow.service in CLIENT_SERVICES]
         for source, at in sorted({(flow.source, flow.at) for flow in wanted}):
             names = [name for name in CLIENT_SERVICES if any(_is(flow, source, name, at) for flow in wanted)]

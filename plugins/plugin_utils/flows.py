@@ -200,8 +200,8 @@ def expected_reachability(site: Site) -> tuple[Attempt, ...]:
 
     Returns:
         For the control node and each host with `sallyport_probe`, from each zone in which it stands, to each address of
-        every other managed host, each service: whether it is permitted. From a host's own zone for administration
-        nothing is tried; that zone is tried from the control node. Sorted.
+        every other managed host, each service: whether it is permitted. What the zone for administration may, only
+        the control node may: a host of the list has an address there too, and is no administrator for that. Sorted.
     """
     permitted = {(flow.source, flow.destination, flow.service, flow.at): flow for flow in flows(site)}
     sources = [(CONTROL_NODE, "admin"), *_sources(site)]
@@ -210,7 +210,9 @@ def expected_reachability(site: Site) -> tuple[Attempt, ...]:
     for (source, zone), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
         if source == host.name:
             continue
-        flow = permitted.get((zone, host.group, service.name, at))
+        flow = (
+            permitted.get((zone, host.group, service.name, at)) if zone != "admin" or source == CONTROL_NODE else None
+        )
         found.append(
             Attempt(
                 source=source,
@@ -232,5 +234,5 @@ def expected_reachability(site: Site) -> tuple[Attempt, ...]:
 def _sources(site: Site) -> Iterator[tuple[str, str]]:
     for host in site.hosts:
         if host.probe:
-            for zone in host.addresses:
+            for zone in ("admin", *host.addresses):
                 yield host.name, zone

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def read_keys(folder: Path, path: str) -> tuple[str, ...]:
     """
     try:
         with (folder / path).open("rb") as stream:
-            text = stream.read(LONGEST_FILE).decode("utf-8")
+            content = stream.read(LONGEST_FILE + 1)
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ValueError(f"the file {path} cannot be read: {reason}") from None
+    if len(content) > LONGEST_FILE:
+        raise ValueError(f"the file {path} is longer than {LONGEST_FILE} bytes; divide it")
     if "PRIVATE KEY" in text:
         raise ValueError(f"the file {path} holds a private key, which belongs on the administrator's own computer only")
     keys = []
@@ -62,6 +66,7 @@ def _check_key(words: list[str]) -> None:
     if any(not word.isprintable() for word in words):
         raise ValueError("this holds characters that do not print")
     if words[0] in HARDWARE_KINDS:
+        _check_hardware_key(words)
         return
     try:
         key = load_ssh_public_key(" ".join(words[:2]).encode())
@@ -69,6 +74,17 @@ def _check_key(words: list[str]) -> None:
         raise ValueError("this key is damaged; copy it again as a whole") from None
     if isinstance(key, RSAPublicKey) and key.key_size < SHORTEST_RSA:
         raise ValueError(f"this RSA key has {key.key_size} bits, and at least {SHORTEST_RSA} are needed")
+
+
+def _check_hardware_key(words: list[str]) -> None:
+    """Check what every public key begins with: its kind, with its length in front (RFC 4253, section 6.6)."""
+    kind = words[0].encode()
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except ValueError:
+        blob = b""
+    if not blob.startswith(len(kind).to_bytes(4, "big") + kind) or len(blob) < len(kind) + 40:
+        raise ValueError("this key is damaged; copy it again as a whole")
 
 
 def key_files(settings: SiteFile) -> Iterator[tuple[Location, str]]:

@@ -65,13 +65,13 @@ CASES = {
     "a host that only the DNS knows is administered at any address": (
         {"ansible_host: 10.20.0.11": "ansible_host: im-int.fjord.example"},
         "im-int input",
-        'ip saddr @admin4 tcp dport 22 accept comment "R2 ssh"',
+        'ip saddr @admin4 ip saddr != { 10.20.0.2, 10.20.0.21, 10.20.0.31 } tcp dport 22 accept comment "R2 ssh"',
         True,
     ),
     "administrators of another network pass the gateway": (
         {"admin: [10.20.0.0/24": "admin: [10.20.0.0/24, 10.20.9.0/24"},
         "gw forward",
-        'ip saddr @admin4 ip daddr 10.20.0.11 tcp dport 22 accept comment "R2 ssh"',
+        '10.20.0.21, 10.20.0.31 } ip daddr 10.20.0.11 tcp dport 22 accept comment "R2 ssh"',
         True,
     ),
     "administrators of one network do not pass the gateway": ({}, "gw forward", "@admin4", False),
@@ -107,7 +107,17 @@ def test_administration_is_served_before_anything_that_refuses(tmp_path: Path) -
     for host in ("gw", "im-int", "desk"):
         rules = chain(ruleset(site_of(tmp_path, {}), host), "input")
         ssh = next(place for place, rule in enumerate(rules) if rule.endswith('comment "R2 ssh"'))
-        assert ssh < next(place for place, rule in enumerate(rules) if "counter name" in rule)
+        refused = [rule for rule in rules[:ssh] if "counter name" in rule]
+        # the gateway knows on which side an administrator's address belongs
+        assert [("fib saddr" in rule) for rule in refused] == ([True] if host == "gw" else [])
+
+
+def test_a_host_of_the_list_is_no_administrator(tmp_path: Path) -> None:
+    for host in ("gw", "im-int", "desk"):
+        rules = chain(ruleset(site_of(tmp_path, {}), host), "input")
+        opened = [rule for rule in rules if "ip saddr @admin4" in rule and "accept" in rule]
+        assert opened
+        assert all("ip saddr != { 10.20.0.2, 10.20.0.11, 10.20.0.21, 10.20.0.31 }" in rule for rule in opened)
 
 
 def test_the_gateway_itself_opens_only_what_its_services_need(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from unit.sites import PUBLIC_KEYS, base_site, make_site
 
-TOKEN = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t token"
+KIND = b"sk-ssh-ed25519@openssh.com"
+# kind, 32 bytes of key, application (PROTOCOL.u2f of OpenSSH); each with its length in front
+BLOB = b"".join(len(part).to_bytes(4, "big") + part for part in (KIND, bytes(32), b"ssh:"))
+TOKEN = f"{KIND.decode()} {base64.b64encode(BLOB).decode()} token"
 
 
 def short_rsa() -> str:
@@ -38,6 +42,9 @@ def test_a_file_may_hold_several_keys_and_comments(tmp_path: Path) -> None:
         (f"{PUBLIC_KEYS['eva']} \x1b[31m", "do not print"),
         (short_rsa(), "2048 bits"),
         ("ssh-ed25519", "no public key"),
+        (f"{KIND.decode()} not-base64 x", "this key is damaged"),
+        (f"{KIND.decode()} {base64.b64encode(BLOB[:50]).decode()} x", "this key is damaged"),
+        (f"{PUBLIC_KEYS['eva']}\n" * 900, "is longer than 65536 bytes"),
     ],
 )
 def test_what_is_no_safe_key_is_refused(tmp_path: Path, content: str, says: str) -> None:
