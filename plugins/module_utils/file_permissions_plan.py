@@ -6,6 +6,7 @@ Sources: dpkg-statoverride(1), chmod(1), inode(7).
 
 from __future__ import annotations
 
+import fnmatch
 import grp
 import os
 import pwd
@@ -30,6 +31,11 @@ from ansible_collections.sallyport.im.plugins.module_utils.programs import run
 
 REMOVED = "/var/lib/sallyport/removed"
 OVERRIDES = "/var/lib/dpkg/statoverride"
+# Programs that have capabilities from their Debian package; on any other a person has set them (setcap).
+CAPABLE = (
+    *("/usr/bin/ping", "/usr/bin/mtr-packet", "/usr/bin/dumpcap"),
+    "/usr/lib/*/gstreamer1.0/gstreamer-1.0/gst-ptp-helper",
+)
 MODE = re.compile(r"[0-7]{3,4}", re.ASCII)
 
 
@@ -67,7 +73,7 @@ def judge(
 
     Args:
         found: What the search has stopped at.
-        may: Programs of packages that may lend rights.
+        may: Programs of packages that may lend rights, or have capabilities.
         may_be_open: Paths that anybody may write all the same.
         packaged: Which of the paths found packages own.
     """
@@ -86,9 +92,9 @@ def judge(
                 word for bit, word in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if thing.mode & bit
             )
             said.append(f"is {bits} and " + ("not on the list" if is_packaged else "no package's"))
-        uncap = thing.capable and not is_packaged
+        uncap = thing.capable and not (is_packaged and (thing.path in may or _may_be_capable(thing.path)))
         if uncap:
-            said.append("has capabilities and is no package's")
+            said.append("has capabilities and is " + ("not on the list" if is_packaged else "no package's"))
         if thing.mode & stat.S_IWOTH and thing.path not in may_be_open:
             mode &= ~stat.S_IWOTH
             said.append("can be written by anybody")
@@ -184,6 +190,10 @@ def _compare(thing: Seen, rights: Mapping[str, str], mode: int) -> list[Change]:
     is_now = f"{_user_name(thing.uid)}:{_group_name(thing.gid)} {thing.permissions:04o}"
     should = f"{_user_name(uid)}:{_group_name(gid)} {mode:04o}"
     return [Change(thing, f"{thing.name}: is {is_now}, should be {should}", mode, (uid, gid))]
+
+
+def _may_be_capable(path: str) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in CAPABLE)
 
 
 def _is_program(thing: Seen) -> bool:

@@ -107,7 +107,8 @@ class Search:
                 # systemd reads only *.conf in a drop-in directory
                 if entry.name.endswith(".d") and inner.name.endswith(".conf"):
                     unit = entry.name[: -len(".d")]
-                    if not self._is_known(inner, unit):
+                    # the kit's unit is no reason to leave a change of it alone
+                    if not self._is_known(inner, ""):
                         yield Foreign(str(inner), unit, "drop-in")
         elif UNIT_NAME.fullmatch(entry.name) and not self._is_known(entry, entry.name):
             if entry.is_symlink():

@@ -26,6 +26,8 @@ SETTINGS = "/proc/sys"
 LOADED = "/proc/modules"
 NAME = re.compile(r"[A-Za-z0-9_*-]+([./][A-Za-z0-9_*-]+)+", re.ASCII)
 MODULE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# What carries the disks of some machines; the other modules that the kit keeps out never carry the system.
+DISK_MODULES = frozenset({"usb_storage", "uas"})
 # Settings whose change sets others.
 SWITCHES = frozenset({"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"})
 
@@ -65,10 +67,12 @@ class Module:
     Attributes:
         name: Its name.
         in_use: Whether something uses it; it cannot be unloaded then.
+        carries_disk: Whether a disk in use hangs on it, or on a module that needs it.
     """
 
     name: str
     in_use: bool
+    carries_disk: bool = False
 
 
 def in_container() -> bool:
@@ -245,7 +249,14 @@ def loaded_modules(blacklist: Sequence[str], table: str = LOADED) -> list[Module
     unwanted = {name.replace("-", "_") for name in blacklist}
     place = Path(table)
     rows = [line.split() for line in place.read_text(encoding="ascii").splitlines()] if place.is_file() else []
-    return [Module(row[0], row[2] != "0") for row in rows if row[0].replace("-", "_") in unwanted]
+    users = {row[0]: [name for name in row[3].split(",") if name not in ("", "-")] for row in rows}
+    # used by more than the modules that need it: a file system, or whatever else has opened a disk
+    opened = {row[0] for row in rows if row[2].isdigit() and int(row[2]) > len(users[row[0]])}
+    return [
+        Module(row[0], row[2] != "0", row[0] in DISK_MODULES and not opened.isdisjoint([row[0], *users[row[0]]]))
+        for row in rows
+        if row[0].replace("-", "_") in unwanted
+    ]
 
 
 def built_in(blacklist: Sequence[str], release: str, root: str = "/lib/modules") -> list[str]:

@@ -31,7 +31,12 @@ MASKED = "/var/lib/sallyport/masked_units.json"
 VITAL = (
     *("ssh.service", "dbus.service", "dbus.socket", "dbus-broker.service", "systemd-logind.service", "user@*.service"),
     *("systemd-journald*", "systemd-udevd*", "systemd-networkd*", "networking.service", "ifup@*.service"),
+    *("NetworkManager.service", "wpa_supplicant*.service", "netplan-wpa-*.service", "dhcpcd*.service"),
+    *("connman.service", "wg-quick@*.service", "openvpn*.service", "strongswan*.service", "tailscaled.service"),
+    *("ssh@*.service", "sshd@*.service", "iscsid.service", "open-iscsi.service"),
 )
+# The other way to SSH: vital as long as the service itself does not listen.
+SSH_SOCKET, SSH = "ssh.socket", "ssh.service"
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,11 @@ class Running:
         found = [Unwanted(name, name in active, name in enabled) for name in names if not fits(name, self.may_run)]
         own = own_units(self.root)
         vital = [unit.name for unit in found if unit.is_active and (unit.name in own or fits(unit.name, VITAL))]
+        if SSH_SOCKET in active and SSH not in active and not fits(SSH_SOCKET, self.may_run):
+            raise SystemdError(
+                f"may_run: would stop {SSH_SOCKET}, by which this host is reached; switch to {SSH} first, at the"
+                f" console: systemctl disable --now {SSH_SOCKET} && systemctl enable --now {SSH}"
+            )
         if vital:
             raise SystemdError(
                 f"may_run: would stop {', '.join(vital)}, which this host or this very run stands on; add it"

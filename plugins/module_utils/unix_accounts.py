@@ -123,7 +123,7 @@ class Found:
         accounts: All of them, by name.
         groups: All of them, by name.
         homes: Home directories that exist, by path.
-        signed_in: Numbers of those who have a session now.
+        signed_in: Numbers of those who have a session now, or processes that go on without one (lingering).
     """
 
     accounts: Mapping[str, Account]
@@ -239,6 +239,6 @@ def _signed_in(place: Path) -> frozenset[int]:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             continue
-        if path.name.isdigit() and {"STATE=active", "STATE=online"} & set(lines):
+        if path.name.isdigit() and {"STATE=active", "STATE=online", "STATE=lingering"} & set(lines):
             found.add(int(path.name))
     return frozenset(found)

@@ -32,6 +32,8 @@ NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}", re.ASCII)
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 SUDO = "sudo"
 SYSTEM_NUMBERS = range(999, 199, -1)  # login.defs(5): SYS_UID_MIN, SYS_UID_MAX
+# Whoever lingered may be gone as soon as that is forbidden, and terminate-user then knows nobody.
+SEND_AWAY = 'loginctl terminate-user "$1" || ! loginctl show-user "$1" >/dev/null 2>&1'
 NEVER = 99999  # shadow(5): a maximum of so many days is none
 
 
@@ -123,7 +125,7 @@ def steps(wanted: Wanted, found: Found, today: int) -> list[Step]:
             members = ",".join(name for name in wanted.administrators if name != "root")
             make = (("groupadd", "--system", SUDO), ("gpasswd", "--members", members, SUDO))
             result.append(Step("group sudo: is missing, should be there", make))
-    result += _second_roots(found)
+    result += _second_roots(wanted, found)
     result += _strangers(wanted, found, today)
     return result
 
@@ -219,22 +221,34 @@ def _group(group: Group, wanted: Wanted, found: Found) -> Iterator[Step]:
             yield Step(text, (("usermod", "--gid", "nogroup", "--", account.name),))
 
 
-def _second_roots(found: Found) -> Iterator[Step]:
-    """Only root is root. usermod does not renumber an account whose number a process has, so vipw does."""
+def _shares(account: Account, wanted: Wanted, found: Found) -> str:
+    """Return which administrator's number an account has that is none; sudo and files know people by it."""
+    people = {found.accounts[name].uid: name for name in wanted.administrators if name in found.accounts}
+    return "" if account.name in wanted.administrators else people.get(account.uid, "")
+
+
+def _second_roots(wanted: Wanted, found: Found) -> Iterator[Step]:
+    """Only root is root, and whoever has an administrator's number becomes root as that one does by sudo.
+
+    usermod does not renumber an account whose number a process has, so vipw does.
+    """
     taken = {account.uid for account in found.accounts.values()}
     free = (uid for uid in SYSTEM_NUMBERS if uid not in taken)
     for account in found.accounts.values():
-        if account.uid != 0 or account.name == "root":
+        name, twin = account.name, _shares(account, wanted, found)
+        if name == "root" or (account.uid != 0 and not twin):
             continue
-        name = account.name
         text = f"account {shown(name)}: is root by its number 0, should be root only"
+        if account.uid != 0:
+            text = f"account {shown(name)}: is {twin} by its number {account.uid}, should have its own and be locked"
         lock = ("usermod", "--lock", "--expiredate", "1", "--shell", "/usr/sbin/nologin", "--", name)
         if not PLAIN_NAME.fullmatch(name):
             yield Step(text, (lock, ("false",)))
             continue
         # vipw takes a file whose time did not change as one that was not edited, and looks at whole seconds
+        digits = f"0*{account.uid or ''}"
         editor = (
-            f"edit() {{ sed -i 's/^{name}:\\([^:]*\\):0*:/{name}:\\1:{next(free)}:/' \"$1\""
+            f"edit() {{ sed -i 's/^{name}:\\([^:]*\\):{digits}:/{name}:\\1:{next(free)}:/' \"$1\""
             ' && touch -d "5 seconds" "$1"; }; edit'
         )
         yield Step(text, (lock, ("env", f"EDITOR={editor}", f"VISUAL={editor}", "vipw", "--quiet")))
@@ -245,7 +259,7 @@ def _strangers(wanted: Wanted, found: Found, today: int) -> Iterator[Step]:
     if not wanted.exclusive:
         return
     for account in found.accounts.values():
-        if account.name in wanted.administrators or account.uid == 0:
+        if account.name in wanted.administrators or account.uid == 0 or _shares(account, wanted, found):
             continue
         name = account.name
         if account.is_person and not account.is_locked(today):
@@ -256,7 +270,8 @@ def _strangers(wanted: Wanted, found: Found, today: int) -> Iterator[Step]:
             yield Step(text, (("usermod", "--lock", "--", name),))
         if account.is_person and account.uid in found.signed_in and _alone(account, found):
             text = f"account {shown(name)}: is signed in, should be locked; sallyport.administrators does not name it"
-            yield Step(text, (("loginctl", "terminate-user", str(account.uid)),))
+            uid = str(account.uid)
+            yield Step(text, (("loginctl", "disable-linger", uid), ("sh", "-c", SEND_AWAY, "sh", uid)))
 
 
 def _alone(account: Account, found: Found) -> bool:

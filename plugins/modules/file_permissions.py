@@ -12,6 +12,8 @@ description:
   - Goes through the local file systems once. A setuid or setgid program keeps the bit only when a Debian package owns
     it and O(may) names it. One of a package that O(may) does not name loses it through dpkg-statoverride, so that an
     upgrade keeps it off; a foreign one loses it, and its capabilities.
+  - A program of a package loses capabilities that somebody has given it; ping, mtr-packet, dumpcap and gst-ptp-helper
+    have theirs from their packages and keep them, as does what O(may) names.
   - Files and directories that anybody may write lose that right outside of people's homes and the temporary places.
     A directory with the sticky bit may stay so, but not where programs and rules stand (C(/etc), C(/usr) and such).
   - Gives the files of a table their owner, group and mode.
@@ -21,7 +23,8 @@ description:
 options:
   may:
     description:
-      - Paths of programs of packages that may be setuid or setgid. Those that are not there do not matter.
+      - Paths of programs of packages that may be setuid or setgid, or have capabilities. Those that are not there do
+        not matter.
       - A list without C(/usr/bin/sudo) is refused when this very run became root by it.
     type: list
     elements: path

@@ -19,7 +19,8 @@ description:
     RV(not_applicable) with the reason, and is no difference. What is right already is not mentioned.
   - On a machine with a kernel of its own a value that the kernel does not take is a failure. What the kernel does not
     have at all, a built-in module, and a module in use (it is kept out from the next boot on) are in
-    RV(not_applicable).
+    RV(not_applicable). Not so C(usb_storage) and C(uas) when a disk in use hangs on them - that is a failure before
+    anything is changed, since the machine might not boot without.
 options:
   sysctls:
     description:
@@ -125,7 +126,7 @@ def compare(sysctls: dict[str, Any], blacklist: list[str], live: Settings) -> Wo
         live: The running kernel.
 
     Raises:
-        KernelError: Something wanted is malformed.
+        KernelError: Something wanted is malformed, or would take a disk from this machine.
         OSError: A file cannot be read.
     """
     work = Work()
@@ -170,6 +171,11 @@ def _compare_modules(blacklist: list[str], container: bool, work: Work) -> None:
         line = f"module {module.name}: is loaded, should not be"
         if container:
             work.not_applicable.append(f"{line}; it belongs to the machine that this container runs on")
+        elif module.carries_disk:
+            raise KernelError(
+                f"{line}; but a disk of this machine hangs on it, and it would not boot without; add it to"
+                " baseline_allowed_modules. Nothing was changed"
+            )
         elif module.in_use:
             work.not_applicable.append(f"{line}; it is in use, and is kept out from the next boot on")
         else:

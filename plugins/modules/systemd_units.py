@@ -35,8 +35,8 @@ options:
     description:
       - Patterns of names of the services, sockets, timers and paths that may be active or enabled. Not looked at when
         it is not given; it cannot be empty, since a host on which nothing may run cannot be reached.
-      - A list that lacks what the host, or this very run, stands on (SSH, the message bus, the journal) is refused,
-        before anything is changed.
+      - A list that lacks what the host, or this very run, stands on (SSH, the message bus, the journal, what carries
+        its network) is refused, before anything is changed; C(ssh.socket) is, as long as C(ssh.service) does not run.
     type: list
     elements: str
 attributes:

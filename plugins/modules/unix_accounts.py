@@ -11,7 +11,8 @@ version_added: "0.1.0"
 description:
   - Administrators have an account with a home, the shell C(/bin/bash) and no password, in the group C(sudo); no date
     ends it. They become root without a password, since they have keys only.
-  - Nobody else is in a privileged group, no account but root has the number 0, none is open without a password.
+  - Nobody else is in a privileged group, no account but root has the number 0, none has the number of an
+    administrator, none is open without a password. An account with such a number gets its own and is locked.
   - C(/etc/sudoers) and C(/etc/sudoers.d) are the kit's as a whole. Foreign rules are moved to
     C(/var/lib/sallyport/removed/), never deleted.
   - Refuses, before anything is changed, to work when the account by which Ansible came is not an administrator.
@@ -30,7 +31,7 @@ options:
   exclusive:
     description:
       - Whether other accounts of people (number 1000 and up, with a login shell) are locked, by password, by key and
-        at once when somebody is signed in; and passwords of accounts of the system. They are not deleted.
+        at once when somebody is signed in or lingers; and passwords of accounts of the system. They are not deleted.
     type: bool
     default: false
   privileged_groups:

@@ -192,7 +192,19 @@ def test_capabilities_of_foreign_programs_are_named() -> None:
     (one,) = plan.judge([foreign], [], [], frozenset())
     assert one.uncap
     assert one.difference == "/opt/x: has capabilities and is no package's (0755), should be 0755"
-    assert plan.judge([foreign], [], [], frozenset({"/opt/x"})) == []
+
+
+def test_a_package_program_keeps_only_the_capabilities_of_its_package() -> None:
+    helper = "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper"
+    python = "/usr/bin/python3.11"
+    paths = ["/usr/bin/ping", "/usr/bin/mtr-packet", "/usr/bin/dumpcap", helper, python]
+    things = [Seen(path, 1, number, 0o100755, 0, 0, capable=True) for number, path in enumerate(paths)]
+    (one,) = plan.judge(things, [], [], frozenset(paths))
+    assert one.difference == f"{python}: has capabilities and is not on the list (0755), should be 0755"
+    assert one.uncap
+    assert not one.override
+    assert plan.judge(things, [python], [], frozenset(paths)) == []
+    assert [change.thing.path for change in plan.judge(things, [python], [], frozenset())] == sorted(paths)
 
 
 def test_mounts_and_owners_are_read(tmp_path: Path) -> None:

@@ -217,6 +217,32 @@ def test_modules_are_unloaded_or_named(place: Path, kernel: Path, monkeypatch: p
     assert calls == [["modprobe", "--remove", "sctp"]]
 
 
+@pytest.mark.parametrize(
+    ("table", "carries"),
+    [
+        (["usb_storage 9 1 uas, Live 0x0", "uas 4 0 - Live 0x0"], []),
+        (["usb_storage 9 2 uas, Live 0x0", "uas 4 0 - Live 0x0"], ["usb_storage"]),
+        (["usb_storage 9 1 uas, Live 0x0", "uas 4 1 - Live 0x0"], ["usb_storage", "uas"]),
+        (["usb_storage 9 1 ums_realtek, Live 0x0", "ums_realtek 4 1 - Live 0x0"], ["usb_storage"]),
+        (["usb_storage 9 1 - Live 0x0"], ["usb_storage"]),
+        (["sctp 9 3 - Live 0x0", "usb_storage 9 - -"], []),
+    ],
+)
+def test_a_module_on_which_a_disk_hangs_is_known(tmp_path: Path, table: list[str], carries: list[str]) -> None:
+    (tmp_path / "modules").write_text("".join(f"{line}\n" for line in table))
+    found = module.loaded_modules(["usb-storage", "uas", "sctp"], str(tmp_path / "modules"))
+    assert [one.name for one in found if one.carries_disk] == carries
+
+
+def test_a_disk_is_not_taken_from_its_machine(place: Path, kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "loaded_modules", lambda _names: [Module("uas", True, carries_disk=True)])
+    with pytest.raises(KernelError, match=r"module uas: .*a disk of this machine hangs on it.*baseline_allowed_mod"):
+        task.compare({}, ["uas"], Settings(False, str(kernel)))
+    assert list(place.iterdir()) == [kernel]
+    work = task.compare({}, ["uas"], Settings(True, str(kernel)))
+    assert "module uas" in " ".join(work.not_applicable)
+
+
 def test_a_container_names_what_it_leaves(place: Path, kernel: Path) -> None:
     live = Settings(True, str(kernel))
     sysctls = {

@@ -52,7 +52,8 @@ def test_what_a_person_made_is_found_and_may_be_allowed(place: Path, name: str, 
     assert foreign(place) == [(name, unit, kind)]
     assert foreign(place, f"{place}/{name}") == []
     assert foreign(place, f"{place}/{name}x", "x" + unit) == [(name, unit, kind)]
-    assert foreign(place, unit) == []
+    # a unit that may be there may not be changed for that
+    assert foreign(place, unit) == ([(name, unit, kind)] if kind == "drop-in" else [])
 
 
 def test_a_link_to_a_program_elsewhere_is_found(place: Path) -> None:
@@ -170,12 +171,39 @@ def test_a_transient_unit_is_stopped_and_not_masked(systemd: FakeSystemd) -> Non
     assert not Path(f"{systemd.root}{MASKED}").exists()
 
 
-@pytest.mark.parametrize("vital", ["ssh.service", "carrier.service", "dbus.socket", "user@1000.service"])
+@pytest.mark.parametrize(
+    "vital",
+    [
+        *("ssh.service", "carrier.service", "dbus.socket", "user@1000.service", "ssh@1-10.0.0.1:22-10.0.0.2:9.service"),
+        *("sshd@1.service", "NetworkManager.service", "wpa_supplicant@wlan0.service", "netplan-wpa-wlan0.service"),
+        *("wg-quick@wg0.service", "openvpn-client@x.service", "strongswan-starter.service", "tailscaled.service"),
+        *("dhcpcd@eth0.service", "connman.service", "iscsid.service", "open-iscsi.service", "ifup@eth0.service"),
+    ],
+)
 def test_a_list_without_what_the_run_stands_on_is_refused(systemd: FakeSystemd, vital: str) -> None:
     systemd.active.add(vital)
     with pytest.raises(SystemdError, match=f"may_run: would stop .*{vital}"):
         Running(["systemd-*"], systemd, str(systemd.root)).unwanted()
     assert systemd.commands == []
+
+
+def test_the_socket_of_ssh_is_vital_only_while_the_service_does_not_run(systemd: FakeSystemd) -> None:
+    sockets = systemd.root / "etc/systemd/system/sockets.target.wants"
+    sockets.mkdir()
+    (sockets / "ssh.socket").symlink_to("/usr/lib/systemd/system/ssh.socket")
+    merely_enabled = running(systemd, "cups.*", "atd.*")
+    assert merely_enabled.unwanted() == [Unwanted("ssh.socket", False, True)]
+    systemd.active.add("ssh.socket")
+    both = running(systemd, "cups.*", "atd.*")
+    assert both.unwanted() == [Unwanted("ssh.socket", True, True)]
+    systemd.active.discard("ssh.service")
+    with pytest.raises(SystemdError, match=r"ssh\.socket.*at the console: systemctl disable --now ssh\.socket && "):
+        running(systemd).unwanted()
+    assert running(systemd, "cups.*", "atd.*", "ssh.socket").unwanted() == []
+    assert systemd.commands == []
+    systemd.active.add("ssh.service")
+    both.stop(both.unwanted())
+    assert systemd.active == {"ssh.service", "cups.socket", "atd.timer", "systemd-journald.service"}
 
 
 def test_a_unit_that_does_not_stop_is_told(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:

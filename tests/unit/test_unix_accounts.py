@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_a_hand_made_door_is_found(
     assert command in mended(host(tmp_path, **changes))[difference]
 
 
-@pytest.mark.parametrize("uid", [1000, 1001, 60000, 70000])
+@pytest.mark.parametrize("uid", [1001, 60000, 70000])
 def test_strangers_are_locked_where_only_administrators_work(tmp_path: Path, uid: int) -> None:
     lines = {"passwd": ("", f"eve:x:{uid}:1000::/home/eve:/bin/zsh"), "shadow": ("", f"eve:{HASH}:19000:0:99999:7:::")}
     line = "account eve: can log in, should be locked; sallyport.administrators does not name it"
@@ -168,11 +169,16 @@ def test_a_stranger_who_is_signed_in_is_sent_away(tmp_path: Path) -> None:
     (users / "1001").write_text("NAME=eve\nSTATE=active\n")
     (users / "1000").write_text("NAME=ops\nSTATE=active\n")
     (users / "1002").write_text("NAME=old\nSTATE=closing\n")
-    lines = "eve:x:1001:1000::/home/eve:/bin/sh\nold:x:1002:1000::/home/old:/bin/sh"
-    found = host(tmp_path, passwd=("", lines), shadow=("", "eve:!:1:::::1:\nold:!:1:::::1:"))
-    (line,) = mended(found)
-    assert line.startswith("account eve: is signed in")
-    assert mended(found)[line] == ["loginctl terminate-user 1001"]
+    (users / "1003").write_text("NAME=bot\nSTATE=lingering\n")
+    names = {"eve": 1001, "old": 1002, "bot": 1003}
+    lines = "\n".join(f"{name}:x:{uid}:1000::/home/{name}:/bin/sh" for name, uid in names.items())
+    found = host(tmp_path, passwd=("", lines), shadow=("", "\n".join(f"{name}:!:1:::::1:" for name in names)))
+    result = mended(found)
+    assert [line.split(",")[0] for line in result] == ["account eve: is signed in", "account bot: is signed in"]
+    for (linger, send_away), uid in zip(result.values(), (1001, 1003), strict=True):
+        assert linger == f"loginctl disable-linger {uid}"
+        assert "loginctl terminate-user" in send_away
+        assert send_away.endswith(f" sh {uid}")
 
 
 def test_only_root_is_root(tmp_path: Path) -> None:
@@ -184,6 +190,25 @@ def test_only_root_is_root(tmp_path: Path) -> None:
     assert "s/^toor:\\([^:]*\\):0*:/toor:\\1:999:/" in commands[1]
     strange = mended(host(tmp_path, passwd=("", "a;reboot:x:0:1000::/:/bin/sh"), shadow=("", "a;reboot:*:1::::::")))
     assert "false" in strange["account a;reboot: is root by its number 0, should be root only"]
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("number", ["1000", "01000"])
+def test_nobody_has_an_administrators_number(tmp_path: Path, exclusive: bool, number: str) -> None:
+    line = f"eve:x:{number}:1000::/home/eve:/bin/sh"
+    found = mended(
+        host(tmp_path, passwd=("", line), shadow=("", "eve:*:1::::::")), Wanted(["ops"], exclusive, ["sudo"])
+    )
+    assert list(found) == ["account eve: is ops by its number 1000, should have its own and be locked"]
+    ((lock, vipw),) = found.values()
+    assert lock == "usermod --lock --expiredate 1 --shell /usr/sbin/nologin -- eve"
+    editor = vipw.removeprefix("env EDITOR=").partition(" VISUAL=")[0]
+    copy = tmp_path / "etc/passwd"
+    subprocess.run(["sh", "-c", f'{editor} "$1"', "sh", str(copy)], check=True)
+    assert [row for row in copy.read_text().splitlines() if row.startswith(("ops:", "eve:"))] == [
+        "ops:x:1000:1000::/home/ops:/bin/bash",
+        "eve:x:999:1000::/home/eve:/bin/sh",
+    ]
 
 
 def test_a_second_line_or_name_hides_nothing(tmp_path: Path) -> None:
