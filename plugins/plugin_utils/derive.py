@@ -22,6 +22,7 @@ BASE_PACKAGES = (
     "auditd",
     "ca-certificates",
     "chrony",
+    "cracklib-runtime",
     "dbus",
     "kmod",
     "libpam-pwquality",

@@ -20,10 +20,11 @@ REPEATS = 3
 
 def main() -> None:
     """Measure, and print a table."""
-    packages = host_settings(load(INVENTORY), HOST, datetime.datetime.now(datetime.UTC).date())["packages"]
+    settings = host_settings(load(INVENTORY), HOST, datetime.datetime.now(datetime.UTC).date())
+    packages = settings["packages"]
     print(f"== a bare install of the {len(packages)} packages of {HOST} ==", flush=True)
     anew(HOST)
-    bare = bare_install(HOST, packages)
+    bare = bare_install(HOST, packages, settings["updates"]["proxy"])
     print("== the kit on a fresh host ==", flush=True)
     anew(HOST)
     cold = play("site.yml", HOST)

@@ -74,12 +74,13 @@ def anew(host: str) -> None:
     play("test_hosts.yml", host, limit="all")
 
 
-def bare_install(host: str, packages: list[str]) -> float:
+def bare_install(host: str, packages: list[str], relay: str) -> float:
     """Install packages on a test host with apt-get and nothing else.
 
     Args:
         host: name in the inventory; fresh from the image.
         packages: names of Debian packages.
+        relay: URL of the gateway's relay; there is no other way to the packages.
 
     Returns:
         Seconds on the wall.
@@ -92,8 +93,9 @@ def bare_install(host: str, packages: list[str]) -> float:
     try:
         container = engine.containers.get(f"sallyport-{host}")
         install = f"apt-get -qq update && apt-get -qq install --yes --no-install-recommends {' '.join(packages)}"
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "http_proxy": relay}
         start = time.monotonic()
-        done = container.exec_run(["sh", "-c", install], environment={"DEBIAN_FRONTEND": "noninteractive"})
+        done = container.exec_run(["sh", "-c", install], environment=environment)
         if done.exit_code:
             raise RuntimeError(f"{install}\n{str(done.output)[-2000:]}")
         return time.monotonic() - start

@@ -20,7 +20,8 @@ def began(guest: Guest, *units: str) -> dict[str, int]:
     return dict(zip(units, map(int, said.split()), strict=True))
 
 
-def test_the_firewall_is_there_before_the_network(guest: Guest) -> None:
+def test_the_firewall_is_there_before_the_network(guest: Guest, knocks: Knocks) -> None:
+    assert knocks, "the first boot was without the kit"
     state = guest.unit(FIREWALL, "ActiveState", "Result", "ActiveEnterTimestampMonotonic", "UnitFileState")
     assert (state["ActiveState"], state["Result"], state["UnitFileState"]) == ("active", "success", "enabled"), state
     in_force = int(state["ActiveEnterTimestampMonotonic"])

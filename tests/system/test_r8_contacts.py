@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -352,8 +351,14 @@ def test_registration(facts: SiteFacts, desk: Probe, password: Callable[[str], s
         seen(f"Registering {words}: {answer['why']}.")
 
 
+# on a slow machine a restart takes long; the domains are loaded right after the ports
+LISTENS = "for i in $(seq 60); do ss -Hltn | grep -q :5222 && break; sleep 0.5; done; sleep 2"
+ASK = "prosodyctl shell sallyport status %s 2>&1"
+IN_FORCE = f"for i in $(seq 60); do {ASK} | grep -q in-force && break; sleep 0.5; done; sleep 1"
+
+
 @contextmanager
-def policy_of(server: Any, text: str | None, command: str) -> Iterator[None]:
+def policy_of(server: Any, text: str | None, command: str, domain: str) -> Iterator[None]:
     """Put another policy file in place, or none, for a while; the right one comes back in any case."""
     assert server.run("cp -a %s %s", POLICY, KEPT_POLICY).rc == 0, f"{POLICY} could not be kept"
     try:
@@ -362,12 +367,12 @@ def policy_of(server: Any, text: str | None, command: str) -> Iterator[None]:
         else:
             server.run("printf %%s %s > %s", text, POLICY)
         server.run(command)
-        time.sleep(2)
+        server.run(LISTENS)
         yield
     finally:
         server.run("mv %s %s", KEPT_POLICY, POLICY)
         server.run(RESTART)
-        time.sleep(3)
+        server.run(IN_FORCE, domain)
 
 
 @control(
@@ -401,7 +406,7 @@ def test_policy_fails_closed(
         ("of another version", json.dumps(other)),
         ("empty", ""),
     ):
-        with policy_of(server, text, "prosodyctl reload"):
+        with policy_of(server, text, "prosodyctl reload", facts.domain):
             person, friend, stranger = client("probe-a"), client("probe-b"), client("probe-c")
             hello = fresh("old")
             arrives(person, friend, f"<message to='{friend.bare}' id='{hello}'><body>{hello}</body></message>", hello)
@@ -414,7 +419,7 @@ def test_policy_fails_closed(
             )
             seen(f"Rules {words}, reloaded: the old ones stay in force.")
     for words, text in (("removed", None), ("cut in half", good[: len(good) // 2])):
-        with policy_of(server, text, RESTART):
+        with policy_of(server, text, RESTART, facts.domain):
             answer = sign_in(desk, facts, "probe-a", password("probe-a"))
             assert answer["result"] == "refused", f"rules {words}: probe-a could sign in"
             assert answer["step"] == "sasl", f"rules {words}: {told(answer)}"
