@@ -68,12 +68,9 @@ def services(site: Site, host: Host) -> dict[str, Any]:
     if host.group == GATEWAY:
         listen = [address for zone in BEHIND for address in gateway.addresses.get(zone, ())]
         found["time"] = {"sources": [*settings.time_sources], "serve": clients}
-        found["relay"] = {
-            "listen": listen,
-            "port": ports("relay")["relay"],
-            "clients": clients,
-            "hosts": [*settings.updates.sources],
-        }
+        found["relay"] = {"listen": listen, "port": ports("relay")["relay"], "clients": clients}
+        if settings.updates.sources is not None:
+            found["relay"]["hosts"] = [*settings.updates.sources]
         found["dns"] = {
             "listen": listen,
             "port": ports("dns")["dns"],

@@ -231,8 +231,9 @@ class Outward(Settings):
 class Updates(Settings):
     """Where Debian's updates come from, and whether security updates wait for a person."""
 
-    sources: tuple[Domain, ...] = ("packages.example.net", "security.example.net")
-    """Hosts of the package sources; the gateway's relay fetches from these only."""
+    sources: tuple[Domain, ...] | None = None
+    """Hosts of the package sources; the gateway's relay fetches from these only. Without it, those that the gateway's
+    own apt is set to."""
     automatic: bool = True
     """Whether the machines install security updates by themselves, daily."""
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from acceptance.demo_site import Demo
+from system.network import archives
 from system.reach import connect
 
 ACCESS_LOG = "/var/log/squid/access.log"
@@ -113,9 +115,8 @@ def relay(demo: Demo) -> Relay:
 
 
 def sources(demo: Demo) -> list[str]:
-    """Return the hosts of the package sources; the second list is what a site has that names none."""
-    named = demo.facts.sallyport.get("updates", {}).get("sources")
-    return [str(source) for source in named or ("packages.example.net", "security.example.net")]
+    """Return the hosts from which the server's packages come."""
+    return [urlsplit(archive).netloc for archive in archives(demo.server)]
 
 
 def own(demo: Demo) -> set[str]:
@@ -138,9 +139,10 @@ def test_lists_and_upgrades_come_through_the_relay(demo: Demo, server: Any, rela
 
 
 def test_there_is_no_direct_way(demo: Demo, server: Any, relay: Relay) -> None:
-    address = relay.gateway.check_output("getent ahostsv4 packages.example.net").split()[0]
+    source = sources(demo)[0]
+    address = relay.gateway.check_output(f"getent ahostsv4 {source}").split()[0]
     assert relay.gateway.run(f"getent hosts {demo.facts.domain}").rc == 0
-    named = server.run("getent hosts packages.example.net")
+    named = server.run(f"getent hosts {source}")
     assert named.rc != 0, f"the server resolves names of the Internet: {named.stdout}"
     direct = "-o Acquire::http::Proxy=false -o Acquire::http::Timeout=5 -o Acquire::Retries=0"
     done = server.run(f"{QUIET} apt-get update --error-on=any {direct} -o Dir::State::Lists=/run/lists-directly")

@@ -143,3 +143,10 @@ class Opened:
 def told(outcome: dict[str, Any]) -> str:
     """Return what came of an attempt in words, for the report."""
     return "no answer" if outcome["result"] in ("timeout", "silent") else str(outcome["why"] or outcome["result"])
+
+
+def archives(server: Any) -> list[str]:
+    """Return the addresses of the archives from which a host's packages come, each ending with a slash."""
+    said = server.run("apt-get indextargets --format '$(REPO_URI)'")
+    assert said.rc == 0, f"apt does not say where packages come from: {said.stderr}"
+    return sorted({line for line in said.stdout.split() if line.startswith("http://")})

@@ -168,11 +168,6 @@ class SiteFacts:
         """Return the accounts of the administrators."""
         return [str(person["user"]) for person in self.sallyport.get("administrators", [])]
 
-    def sources(self) -> list[str]:
-        """Return the hosts from which updates come."""
-        found = self.sallyport.get("updates", {}).get("sources", ["packages.example.net", "security.example.net"])
-        return [str(name) for name in found]
-
     def people_today(self) -> dict[str, dict[str, Any]]:
         """Return the people who have an account in force today (UTC), by id."""
         today = datetime.datetime.now(datetime.UTC).date()

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from probe.remote import Probe
 from system.controls import Breakage, NotTried, Seen, control
-from system.network import Firewall, Opened, let_pass, told
+from system.network import Firewall, Opened, archives, let_pass, told
 from system.site_facts import SiteFacts
 from system.talk import fresh
 
@@ -111,7 +112,7 @@ def test_server_gets_nowhere(
     assert time["result"] == "answered", f"the gateway does not tell the server the time: {time['why']}"
     assert abs(time["off"]) < 1, f"the clocks of server and gateway are {time['off']} seconds apart"
     suite = server.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
-    url = f"http://{facts.sources()[0]}/debian/dists/{suite}/Release"
+    url = f"{archives(server)[0]}dists/{suite}/Release"
     fetched = inside.do("through_relay", relay=gateway, port=RELAY_PORT, method="GET", target=url)
     assert fetched["status"] == 200, f"{url} does not come through the relay: {fetched['status']} {fetched['why']}"
     assert suite in fetched["start"], f"what came is no release of Debian: {fetched['start'][:80]!r}"
@@ -224,9 +225,10 @@ def test_no_tunnel_through_names(
 def test_relay_for_updates_only(
     *, facts: SiteFacts, inside: Probe, desk: Probe, world: Probe, server: Any, gateway: Any, seen: Seen
 ) -> None:
-    relay, source = facts.gateway().address("servers"), facts.sources()[0]
+    relay, archive = facts.gateway().address("servers"), archives(server)[0]
+    source = urlsplit(archive).netloc
     suite = server.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
-    url = f"http://{source}/debian/dists/{suite}/Release"
+    url = f"{archive}dists/{suite}/Release"
     fetched = inside.do("through_relay", relay=relay, port=RELAY_PORT, method="GET", target=url)
     assert fetched["status"] == 200, f"{url} does not come through the relay: {fetched['status']} {fetched['why']}"
     website = facts.hosts[world.name].address("outside")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, services
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
-from unit.sites import BASE_HOSTS, PUBLIC_KEYS, base_site, make_site
+from unit.sites import BASE_HOSTS, BASE_SITE, PUBLIC_KEYS, base_site, make_site
 
 
 @pytest.fixture
@@ -73,6 +73,13 @@ def test_the_gateway_serves_the_zones_behind_it(site: Site) -> None:
             "domain": "im.fjord.example",
         },
     }
+
+
+def test_without_package_sources_the_gateway_s_own_count(tmp_path: Path) -> None:
+    site = load(make_site(tmp_path, BASE_SITE.replace("sources: [packages.example.net], ", "")))
+    assert "hosts" not in services(site, site.host("gw"))["relay"]
+    none = load(make_site(tmp_path / "none", BASE_SITE.replace("sources: [packages.example.net]", "sources: []")))
+    assert services(none, none.host("gw"))["relay"]["hosts"] == []
 
 
 def test_ipv4_is_preferred_and_an_ipv6_proxy_is_a_url(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_everything_from_calls_on_but_the_administrators_has_a_default(tmp_path:
     # nothing leaves, and nobody is trusted, that the site does not name
     assert found.outward.desktops == ()
     assert found.resolvers == ()
-    assert found.updates.sources == ("packages.example.net", "security.example.net")
+    assert found.updates.sources is None
 
 
 @pytest.mark.parametrize(
