@@ -144,8 +144,8 @@ drift: .venv/ready ## what differs on the hosts of a site from what is declared
 	@# the file is there when the run came to its end, and empty when nothing differs
 	@test -e $(drift_file) && test ! -s $(drift_file)
 
-new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>, optionally NETWORK=<10.x.0.0/16>
-	@python -m $(utils).new_site $(SITE) $(DOMAIN) $(if $(NETWORK),--network $(NETWORK))
+new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>, optionally EXTERNAL=<domain for partners> NETWORK=<10.x.0.0/16>
+	@python -m $(utils).new_site $(SITE) $(DOMAIN) $(if $(EXTERNAL),--external $(EXTERNAL)) $(if $(NETWORK),--network $(NETWORK))
 
 clean: ## removes what the kit made on this machine, and only that
 	@setup/clean.sh

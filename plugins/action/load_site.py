@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         except SiteFaults as faults:
             raise AnsibleActionFail(message_for(name, folder, faults, variables)) from None
         try:
-            settings = host_settings(site, name, datetime.datetime.now(datetime.UTC).date())
+            settings = host_settings(site, name, datetime.datetime.now(datetime.UTC))
         except KeyError:
             raise AnsibleActionFail(
                 f"{name} is not in {Path(str(folder)) / 'hosts.yml'}, the only host list that a site has; "

@@ -16,12 +16,13 @@ from ansible.plugins.action import ActionBase
 MODULE = "sallyport.im.xmpp_invitation"
 
 
-def text_of(invitation: Mapping[str, str], host: str) -> str:
+def text_of(invitation: Mapping[str, str], host: str, note: str = "") -> str:
     """Write what the person reads.
 
     Args:
         invitation: an entry of the module's `invitations`.
         host: domain of the account.
+        note: what the address is for; a paragraph of its own when it is not empty.
 
     Returns:
         The text; the link stands alone on a line of its own.
@@ -33,8 +34,9 @@ def text_of(invitation: Mapping[str, str], host: str) -> str:
     else:
         todo = f"Open this address with a chat program that understands invitations:\n\n{invitation['uri']}"
     until = invitation["until"].replace("T", " ").removesuffix(":00Z").removesuffix("Z")
+    purpose = f"{note}\n\n" if note else ""
     return (
-        f"Your address for instant messages: {invitation['name']}@{host}\n\n{todo}\n\n"
+        f"Your address for instant messages: {invitation['name']}@{host}\n\n{purpose}{todo}\n\n"
         f"It works once, until {until} (UTC). Keep it to yourself: whoever has it can choose the password.\n"
     )
 
@@ -84,7 +86,7 @@ class ActionModule(ActionBase):
         """
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        folder = arguments.pop("folder", None)
+        folder, note = arguments.pop("folder", None), str(arguments.pop("note", None) or "")
         if not folder:
             return {"failed": True, "msg": "folder: is required; name the folder on the control node for invitations"}
         # -vvv prints what a module answers; the connection leaves it out only when the play's context says so
@@ -107,7 +109,7 @@ class ActionModule(ActionBase):
                 return {**result, "failed": True, "msg": why, "invitations": written}
             path = Path(str(folder)) / f"{invitation['name']}.txt"
             try:
-                write_private(path, text_of(invitation, str(arguments.get("host"))))
+                write_private(path, text_of(invitation, str(arguments.get("host")), note))
             except OSError as error:
                 why = f"{path}: {error.strerror}; the invitation of {invitation['name']} is lost, make a new one"
                 return {**result, "failed": True, "msg": why, "invitations": written}

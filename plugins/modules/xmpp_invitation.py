@@ -57,6 +57,10 @@ options:
       - Folder on the control node, kept at mode 0700. Each invitation becomes C(<name>.txt) with mode 0600 in it.
       - Required. Read by the action plugin.
     type: path
+  note:
+    description: What the address is for, told to the person in the file. Read by the action plugin.
+    type: str
+    default: ''
   hours:
     description: How long an invitation is valid, 1 to 720 hours.
     type: int

@@ -25,20 +25,20 @@ MOST_LISTED = 20
 """Names that the summary lists before it says how many more there are."""
 
 
-def summary(site: Site, today: datetime.date) -> str:
+def summary(site: Site, now: datetime.datetime) -> str:
     """Describe a site in a few lines.
 
     Args:
         site: the site.
-        today: the day, in UTC.
+        now: the time.
 
     Returns:
         Text for a terminal.
     """
     policy = compile_policy(site)
-    disabled = [(person.id, reason) for person in site.people if (reason := person.why_disabled(today))]
-    active = [person.id for person in site.people if person.enabled(today)]
-    alone = [person for person in active if not contacts(policy, person, today)]
+    disabled = [(person.id, reason) for person in site.people if (reason := person.why_disabled(now))]
+    active = [person.id for person in site.people if person.enabled(now)]
+    alone = [person for person in active if not contacts(policy, person, now)]
     rooms = [group for group in site.settings.groups if group in policy["rooms"]]
     lines = [
         f"{site.name}: no fault in {site.count} settings",
@@ -53,7 +53,7 @@ def summary(site: Site, today: datetime.date) -> str:
         lines.append(f"            and {len(disabled) - MOST_LISTED} more")
     if alone:
         lines.append(f"  alone     {_some(alone)}: sees nobody and is seen by nobody")
-    lines.append(f"  authority {_authority(site, today)}")
+    lines.append(f"  authority {_authority(site, now.date())}")
     lines.append("  flows     " + "\n            ".join(_flow_lines(site)))
     return "\n".join(lines)
 
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         count = len(faults.faults)
         print(f"{chosen.site.name}: {count} {'fault' if count == 1 else 'faults'}; no host was touched\n\n{faults}")
         return 1
-    print(summary(site, datetime.datetime.now(datetime.UTC).date()))
+    print(summary(site, datetime.datetime.now(datetime.UTC)))
     return 0
 
 

@@ -8,9 +8,16 @@ from typing import Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import infrastructure
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, GATEWAY, ports
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, GATEWAY, SERVER_SERVICES, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
-from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import PROBES, compile_policy, policy_text
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import (
+    EXTERNAL,
+    INTERNAL,
+    PROBES,
+    compile_policy,
+    enabled,
+    policy_text,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 TLS_DIRECTORY = "/etc/sallyport/tls"
@@ -38,8 +45,10 @@ BASE_PACKAGES = (
     "unattended-upgrades",
 )
 """Debian packages that the roles baseline and firewall need on every managed host."""
+IM_PACKAGES = ("lua-unbound", "openssl", "prosody", "prosody-modules")
 HOST_PACKAGES = {
-    "im_internal": ("lua-unbound", "openssl", "prosody", "prosody-modules"),
+    "im_internal": IM_PACKAGES,
+    "im_external": IM_PACKAGES,
     "gateway": ("dns-root-data", "squid", "unbound"),
     "desktops": (),
     "outside": (),
@@ -49,17 +58,21 @@ PROBE_PACKAGES = ("python3-slixmpp", "curl", "openssl")
 """Debian packages that the controls need on a host from which they are tried."""
 
 
-def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]:
+IM_SERVERS = {"im_internal": INTERNAL, "im_external": EXTERNAL}
+"""The groups of IM servers, and the kind of each."""
+
+
+def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, Any]:
     """Derive the settings of a host.
 
     Args:
         site: the site.
         name: the host's name in the host list.
-        today: the day, in UTC; people whose time has not come or is over have disabled accounts.
+        now: the time; people whose time has not come or is over have disabled accounts.
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im and certificate.
+        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate and invitation_note.
 
     Raises:
         KeyError: there is no such host.
@@ -87,58 +100,81 @@ def host_settings(site: Site, name: str, today: datetime.date) -> dict[str, Any]
             },
             **infrastructure.services(site, host),
         }
-    if host.group == "im_internal":
-        settings["im"] = _im(site, host, today)
-        settings["certificate"] = _certificate(site)
+    if profile := IM_SERVERS.get(host.group):
+        settings["im"] = _im(site, host, profile, now)
+        settings["certificate"] = _certificate(site, settings["im"])
+        settings["invitation_note"] = _note(site, profile)
     return settings
 
 
-def accounts(site: Site, today: datetime.date) -> list[dict[str, Any]]:
-    """List the accounts of the internal server.
+def accounts(site: Site, profile: str, now: datetime.datetime) -> list[dict[str, Any]]:
+    """List the accounts of an IM server.
 
     Args:
         site: the site.
-        today: the day, in UTC.
+        profile: which of its servers.
+        now: the time.
 
     Returns:
         Name, enabled, and secret: the vault's key of the password, empty for a person, whose password the kit does not
         know. Sorted by name.
     """
-    people = [{"name": person.id, "enabled": person.enabled(today), "secret": ""} for person in site.people]
-    probes = [{"name": probe.id, "enabled": True, "secret": probe.secret} for probe in PROBES]
-    return sorted([*people, *probes], key=lambda account: str(account["name"]))
+    policy = compile_policy(site, profile)
+    secrets = {probe.id: probe.secret(profile) for probe in PROBES}
+    return [
+        {"name": name, "enabled": enabled(policy, name, now), "secret": secrets.get(name, "")}
+        for name in sorted(policy["people"])
+    ]
 
 
-def _im(site: Site, host: Host, today: datetime.date) -> dict[str, Any]:
+def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[str, Any]:
     settings = site.settings
+    policy = compile_policy(site, profile)
+    zone = "servers" if profile == INTERNAL else "dmz"
+    services = CLIENT_SERVICES if profile == INTERNAL else CLIENT_SERVICES + SERVER_SERVICES
     return {
-        "profile": "internal",
-        "domain": site.domain,
-        "rooms_domain": site.rooms_domain,
-        "files_domain": site.files_domain,
-        "listen": [*host.addresses["servers"]],
-        "ports": ports(*CLIENT_SERVICES),
+        "profile": profile,
+        "domain": policy["domain"],
+        "rooms_domain": policy["rooms_domain"] or "",
+        "files_domain": policy["files_domain"] or "",
+        "listen": [*host.addresses[zone]],
+        "ports": ports(*services),
         "administrator": settings.administrator,
         "company": settings.company,
-        "calls": settings.calls,
+        "calls": policy["calls"],
         "messages_days": settings.retention.messages_days,
         "files_days": settings.retention.files_days,
         "max_file_bytes": settings.files.max_megabytes * MEGABYTE,
         "daily_bytes_per_person": settings.files.daily_megabytes_per_person * MEGABYTE,
         "sign_in_attempts": settings.sign_in.attempts,
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
-        "accounts": accounts(site, today),
-        "policy": policy_text(compile_policy(site)),
+        "accounts": accounts(site, profile, now),
+        "policy": policy_text(policy),
     }
 
 
-def _certificate(site: Site) -> dict[str, Any]:
+def _note(site: Site, profile: str) -> str:
+    """Say in an invitation what the address is for, where a person has two."""
+    if site.external_domain is None:
+        return ""
+    if profile == INTERNAL:
+        return f"This address is for colleagues: whose address ends in @{site.domain}."
+    return (
+        f"This address is for partners of {site.settings.company}, and for nothing else. Add it to your chat program as "
+        f"a second account; your contact list there shows the partners. With colleagues, go on using the one that ends "
+        f"in @{site.domain}."
+    )
+
+
+def _certificate(site: Site, im: dict[str, Any]) -> dict[str, Any]:
     """Names by RFC 6120 (section 13.7.1.2): dNSName, SRVName (RFC 4985) and xmppAddr for each domain of the service."""
-    names = [site.domain, site.rooms_domain, site.files_domain]
+    domain = im["domain"]
+    names = [name for name in (domain, im["rooms_domain"], im["files_domain"]) if name]
+    kinds = ["client"] if im["profile"] == INTERNAL else ["client", "server"]
     return {
-        "common_name": site.domain,
+        "common_name": domain,
         "dns": names,
-        "srv": [f"_xmpp-client.{site.domain}", f"_xmpps-client.{site.domain}"],
+        "srv": [f"_{service}-{kind}.{domain}" for kind in kinds for service in ("xmpp", "xmpps")],
         "xmpp": names,
         "days": site.settings.certificates.server_days,
         "directory": TLS_DIRECTORY,

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The firewall of one host, rendered from the table of flows as the text of one nftables table.
 
+What ends at an instant ends in the kernel: a rule with the time in it needs nobody to take it away.
+
 Sources: nft(8); RFC 4890 (ICMPv6 that must pass); RFC 2827 and RFC 3704 (sources that cannot come this way).
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
+from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    BEHIND,
     CLIENT_SERVICES,
+    DIVERTED,
     GATEWAY,
+    INTERCEPTING,
+    SERVER_SERVICES,
     SERVICES,
     Flow,
     Service,
     flows,
+    published,
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE, Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
@@ -33,6 +42,8 @@ CONNECTIONS_PER_ADDRESS = 50
 """Connections that one address may have to the client ports at the same time; several people may share an address."""
 PER_ADDRESS_ENTRIES = 16384
 """Addresses whose connections are counted at the same time."""
+HOST_PART = "ffff:ffff:ffff:ffff::"
+"""Who is outside is counted in IPv6 by network: each has 2^64 addresses of its own."""
 PROHIBITED = "reject with icmpx admin-prohibited"
 ADMIN = "admin"
 VERSIONS = (4, 6)
@@ -84,7 +95,7 @@ class _Ruleset:
                     elements = ", ".join(map(str, of_version))
                     kind = f"type ipv{version}_addr"
                     yield f"set {zone}{version}", [kind, "flags interval", f"elements = {{ {elements} }}"]
-        if self._client_services():
+        if self._counted():
             for version in VERSIONS:
                 size = f"size {PER_ADDRESS_ENTRIES}"
                 yield f"set clients{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
@@ -92,6 +103,10 @@ class _Ruleset:
     def _counters(self) -> Iterator[tuple[str, list[str]]]:
         for chain in ("input", "output", "forward"):
             yield f"counter refused_{chain}", []
+        if self.is_gateway:
+            yield "counter refused_consumer", []
+            # one bound for all services together: a flood fills no disk
+            yield "limit consumer", [LOG_RATE.removeprefix("limit ")]
 
     def _has(self, zone: str, version: int) -> bool:
         return bool(_of_version(self.networks[zone], version))
@@ -102,9 +117,11 @@ class _Ruleset:
         yield "chain input", [*_hook("input"), *self._input()]
         yield "chain output", [*_hook("output"), *self._output()]
         yield "chain forward", [*_hook("forward"), *self._forward()]
-        if self._client_services():
+        if self._counted():
             yield "chain too_many", [*_refuse("input", "too-many", "", "drop")]
         if self.is_gateway:
+            yield from self._consumer()
+            yield "chain prerouting", [*self._prerouting()]
             yield "chain postrouting", [*self._postrouting()]
 
     def _input(self) -> Iterator[str]:
@@ -146,6 +163,7 @@ class _Ruleset:
             yield from self._through(administration=True)
             yield from _refuse("forward", "invalid", "ct state invalid", "drop")
             yield from self._through(administration=False)
+            yield from self._permitted_consumer()
             for version in VERSIONS:
                 if _of_version([*_all(self.networks)], version):
                     inner = f"{_IP[version]} saddr @site{version}"
@@ -157,6 +175,64 @@ class _Ruleset:
             if GATEWAY not in (flow.source, flow.destination) and (flow.source == ADMIN) == administration:
                 addresses = [to for to in self._addresses(flow) if self._passes(flow.source, to)]
                 yield from self._rules(flow, addresses)
+
+    def _prerouting(self) -> Iterator[str]:
+        """Hand what desktops ask for outside to the gateway's own services, and what partners ask for to the server."""
+        yield "type nat hook prerouting priority dstnat; policy accept;"
+        own = {flow.service for flow in self.flows if (flow.source, flow.destination) == ("desktops", GATEWAY)}
+        for outward, inward in DIVERTED.items():
+            for address in _at(self.host, "desktops") if inward in own else ():
+                version = ip_address(address).version
+                if self._has("desktops", version):
+                    there = f"{_IP[version]} saddr @desktops{version} {_IP[version]} daddr != @site{version}"
+                    to = f"[{address}]" if version == 6 else address
+                    what = _what(SERVICES[outward], version)
+                    yield f"{there} {what} dnat {_IP[version]} to {to}:{SERVICES[inward].port}"
+        wanted = _one_or_more([str(SERVICES[service].port) for service in SERVER_SERVICES])
+        for outside, inner in published(self.site):
+            yield f"ip daddr {outside} tcp dport {wanted} dnat ip to {inner}"
+
+    def _consumer(self) -> Iterator[tuple[str, list[str]]]:
+        """Refuse consumer services by address, and name them where a port tells; before anything is diverted or let pass.
+
+        All packets of a direction are looked at and not only the first: what is open when a permission ends is over then.
+        """
+        entry = ["type filter hook prerouting priority dstnat - 10; policy accept;"]
+        for version in VERSIONS:
+            if _of_version([*_all(self.networks)], version):
+                ip = _IP[version]
+                entry.append(f"{ip} saddr @site{version} {ip} daddr != @site{version} ct direction original jump consumer")
+        services = consumer_im.rules(self.site)
+        for service in services:
+            yield f"chain consumer_{_word(service.id)}", [*self._refused_consumer(service)]
+        yield "chain consumer", [*_verdicts(services)]
+        yield "chain before", entry
+
+    def _refused_consumer(self, service: consumer_im.ConsumerService) -> Iterator[str]:
+        if service.permitted_until:
+            for version in VERSIONS:
+                if self._has("desktops", version):
+                    yield f"{_IP[version]} saddr @desktops{version} meta time < {_seconds(service.permitted_until)} return"
+        for zone in BEHIND:
+            for version in VERSIONS:
+                if self._has(zone, version):
+                    prefix = f"sallyport consumer {zone} {service.id}"
+                    log = f'log prefix "{prefix}" group {LOG_GROUP} snaplen {LOG_BYTES}'
+                    yield f'{_IP[version]} saddr @{zone}{version} limit name "consumer" {log}'
+        yield "counter name refused_consumer drop"
+
+    def _permitted_consumer(self) -> Iterator[str]:
+        """Let desktops use the ports of a consumer service that the site permits, as long as it does."""
+        for service in consumer_im.rules(self.site):
+            if not service.permitted_until:
+                continue
+            until = f"meta time < {_seconds(service.permitted_until)}"
+            for version in VERSIONS:
+                for protocol, ports in (("tcp", service.tcp), ("udp", service.udp)):
+                    if ports and self._has("desktops", version):
+                        words = [f"{_IP[version]} saddr @desktops{version}", *self._not_ours("daddr", version)]
+                        words += [f"{protocol} dport {_one_or_more([*ports])} {until}"]
+                        yield f'{" ".join(words)} accept comment "R7 {service.id}"'
 
     def _postrouting(self) -> Iterator[str]:
         yield "type nat hook postrouting priority srcnat; policy accept;"
@@ -180,9 +256,10 @@ class _Ruleset:
             if flow.source in zones:
                 yield flow
 
-    def _client_services(self) -> list[str]:
+    def _counted(self) -> list[str]:
+        """Return the services of this host whose users may have so many connections at a time."""
         wanted = {flow.service for flow in self._inbound()}
-        return [name for name in CLIENT_SERVICES if name in wanted]
+        return [name for name in CLIENT_SERVICES + SERVER_SERVICES if name in wanted]
 
     def _own(self, zone: str) -> list[str]:
         return _at(self.host, zone)
@@ -210,16 +287,28 @@ class _Ruleset:
             there = _in_version(addresses, version)
             if not there or (flow.source in self.networks and not self._has(flow.source, version)):
                 continue
-            words = [*self._from(flow.source, version), *self._to(there, version)]
+            only = [str(net) for net in _of_version([*map(ip_network, flow.only)], version)]
+            if flow.only and not only:
+                continue
+            from_there = only if flow.source == OUTSIDE else []
+            words = [*self._from(flow.source, version, from_there), *self._to(there, version, only=only)]
             if not words:
                 words.append(f"meta nfproto ipv{version}")
             if flow.user:
                 words.append(f'meta skuid "{flow.user}"')
-            words += [_what(service, version), f'accept comment "{flow.practice} {flow.service}"']
-            yield " ".join(words)
+            if flow.begins:
+                words.append(f"meta time >= {_seconds(flow.begins)}")
+            if flow.ends:
+                words.append(f"meta time < {_seconds(flow.ends)}")
+            words.append(_what(service, version))
+            if flow.service in INTERCEPTING:
+                words.append("ct status dnat")
+            yield " ".join([*words, f'accept comment "{flow.practice} {flow.service}"'])
 
-    def _from(self, source: str, version: int) -> Iterator[str]:
-        if source == OUTSIDE:
+    def _from(self, source: str, version: int, only: Sequence[str] = ()) -> Iterator[str]:
+        if source == OUTSIDE and only:
+            yield f"{_IP[version]} saddr {_one_or_more(only)}"
+        elif source == OUTSIDE:
             yield from self._not_ours("saddr", version)
         elif source != GATEWAY:
             yield f"{_IP[version]} saddr @{source}{version}"
@@ -228,8 +317,12 @@ class _Ruleset:
             if source == ADMIN and (those := [address for address in listed if _is_address(address)]):
                 yield f"{_IP[version]} saddr != {_one_or_more(sorted(those, key=ip_address))}"
 
-    def _to(self, addresses: Sequence[str], version: int, field: str = "daddr") -> Iterator[str]:
-        if OUTSIDE in addresses:
+    def _to(
+        self, addresses: Sequence[str], version: int, field: str = "daddr", only: Sequence[str] = ()
+    ) -> Iterator[str]:
+        if OUTSIDE in addresses and only:
+            yield f"{_IP[version]} {field} {_one_or_more(only)}"
+        elif OUTSIDE in addresses:
             yield from self._not_ours(field, version)
         elif all(map(_is_address, addresses)):
             # a name that only the DNS knows is no address of a rule: then any address of this host is meant
@@ -261,16 +354,19 @@ class _Ruleset:
     def _too_many(self) -> Iterator[str]:
         """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set.
 
-        An IPv6 address counts for itself: who has many of them has the bound for each.
+        An IPv6 address counts for itself inside the company; outside, the network does in which it is.
         """
-        wanted = [flow for flow in self._inbound() if flow.service in CLIENT_SERVICES]
+        wanted = [flow for flow in self._inbound() if flow.service in CLIENT_SERVICES + SERVER_SERVICES]
         for source, at in sorted({(flow.source, flow.at) for flow in wanted}):
-            names = [name for name in CLIENT_SERVICES if any(_is(flow, source, name, at) for flow in wanted)]
+            names = [name for name in self._counted() if any(_is(flow, source, name, at) for flow in wanted)]
             ports = _one_or_more([str(SERVICES[name].port) for name in names])
             for version in VERSIONS:
                 there = _in_version(self._own(at), version)
                 if there and (source == OUTSIDE or self._has(source, version)):
-                    count = f"{_IP[version]} saddr ct count over {self.connections}"
+                    who = f"{_IP[version]} saddr"
+                    if source == OUTSIDE and version == 6:
+                        who = f"{who} & {HOST_PART}"
+                    count = f"{who} ct count over {self.connections}"
                     words = [*self._from(source, version), *self._to(there, version), f"tcp dport {ports}"]
                     yield f"{' '.join(words)} add @clients{version} {{ {count} }} goto too_many"
 
@@ -292,6 +388,56 @@ def _refuse(chain: str, reason: str, match: str, verdict: str) -> Iterator[str]:
 
 def _what(service: Service, version: int) -> str:
     return _ECHO[version] if service.protocol == "icmp" else f"{service.protocol} dport {service.port}"
+
+
+def _verdicts(services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
+    """Look an address or a port up in one map each, whatever the number of services."""
+    # a port that several use is that of one which is permitted, else it would be closed for it all the same
+    ordered = sorted(services, key=lambda service: not service.permitted_until)
+    for version in VERSIONS:
+        found = [(str(net), one.id) for one in ordered for net in (one.addresses4 if version == 4 else one.addresses6)]
+        yield from _map(f"{_IP[version]} daddr", found)
+    for protocol in ("tcp", "udp"):
+        found, taken = [], []
+        for one in ordered:
+            for ports in one.tcp if protocol == "tcp" else one.udp:
+                free = _without(_range(ports), taken)
+                taken += free
+                found += [(str(first) if first == last else f"{first}-{last}", one.id) for first, last in free]
+        yield from _map(f"{protocol} dport", found)
+
+
+def _map(field: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if found:
+        yield f"{field} vmap {{ {', '.join(f'{value} : jump consumer_{_word(name)}' for value, name in found)} }}"
+
+
+def _range(ports: str) -> tuple[int, int]:
+    first, _, last = ports.partition("-")
+    return int(first), int(last or first)
+
+
+def _without(ports: tuple[int, int], taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what of a range of ports is in no other."""
+    left = [ports]
+    for first, last in taken:
+        left = [
+            part
+            for low, high in left
+            for part in ((low, min(high, first - 1)), (max(low, last + 1), high))
+            if part[0] <= part[1]
+        ]
+    return left
+
+
+def _word(text: str) -> str:
+    """Return what nft takes as a name."""
+    return text.replace("-", "_").replace(".", "_")
+
+
+def _seconds(instant: str) -> int:
+    """Return an instant in seconds since 1970: as a date, nft would read it in the host's time zone."""
+    return int(datetime.datetime.fromisoformat(instant.replace("Z", "+00:00")).timestamp())
 
 
 def _is(flow: Flow, source: str, service: str, at: str) -> bool:

@@ -6,12 +6,15 @@ The only place of the kit where a port number stands. Firewalls, the controls an
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE, addresses_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant
 
 GATEWAY = "gateway"
 """The group of the one host between the zones. As the source of a flow it means that host itself, with any address."""
@@ -49,6 +52,9 @@ class Flow:
         practice: the practice that it serves, R1 to R12.
         why: in plain words.
         user: the Unix user whose processes alone may open it; only of the gateway itself.
+        only: networks of what is outside; empty for all of it.
+        begins: the instant from which on it holds, as `2027-06-30T17:30:00Z`; empty when it always did.
+        ends: the first instant at which it does not hold any more; empty for no end.
     """
 
     source: str
@@ -58,6 +64,18 @@ class Flow:
     practice: str
     why: str
     user: str = ""
+    only: tuple[str, ...] = ()
+    begins: str = ""
+    ends: str = ""
+
+    def holds(self, now: datetime.datetime) -> bool:
+        """Tell whether it holds at a time."""
+        return self.begins <= instant(now) and (not self.ends or instant(now) < self.ends)
+
+    def meets(self, addresses: tuple[str, ...]) -> bool:
+        """Tell whether it is for one of these addresses outside."""
+        networks = [ipaddress.ip_network(text) for text in self.only]
+        return not networks or any(ipaddress.ip_address(one) in network for one in addresses for network in networks)
 
 
 @dataclass(frozen=True, order=True)
@@ -108,6 +126,9 @@ SERVICES = {
         Service("imaps", 993, "reading mail over TLS (RFC 8314)"),
         Service("submission", 587, "sending mail, STARTTLS (RFC 6409)"),
         Service("submissions", 465, "sending mail over TLS (RFC 8314)"),
+        # the gateway takes these in the place of what a desktop asks for outside
+        Service("web_intercept", 3180, "pages without encryption, looked at on their way out (the port is the kit's)"),
+        Service("web_tls_intercept", 3443, "pages over TLS, looked at on their way out (the port is the kit's)"),
         # no flow of an internal server has these; the controls knock on them
         Service("xmpp_servers", 5269, "XMPP between servers, STARTTLS (RFC 6120)"),
         Service("xmpps_servers", 5270, "XMPP between servers, TLS from the first byte (XEP-0368)"),
@@ -118,6 +139,12 @@ SERVICES = {
 
 CLIENT_SERVICES = ("xmpp", "xmpps", "https")
 """What a client needs of an IM server."""
+SERVER_SERVICES = ("xmpp_servers", "xmpps_servers")
+"""What IM servers use among each other."""
+DIVERTED = {"dns": "dns", "dns_tcp": "dns_tcp", "web": "web_intercept", "web_tls": "web_tls_intercept"}
+"""What a desktop asks for outside, and the gateway's own service that answers in its place."""
+INTERCEPTING = ("web_intercept", "web_tls_intercept")
+"""Services that are reached only by what was on its way outside, and never by asking for them."""
 GATEWAY_SERVICES = {
     "dns": "The gateway resolves names; no other resolver is reached",
     "dns_tcp": "The gateway resolves names; no other resolver is reached",
@@ -133,7 +160,7 @@ GATEWAY_ERRANDS = (
     ("web_tls", "proxy", "The relay fetches Debian's updates"),
 )
 """What the gateway itself opens to the outside: service, the Unix user of Debian's package, and why."""
-BEHIND = ("servers", "desktops")
+BEHIND = ("servers", "desktops", "dmz")
 """The zones behind the gateway."""
 
 
@@ -161,7 +188,8 @@ def flows(site: Site) -> tuple[Flow, ...]:
     Returns:
         The flows, sorted. A zone without a network has none.
     """
-    return tuple(sorted([*_administration(site), *_messaging(site), *_gateway(site), *_outward(site)]))
+    parts = (_administration, _messaging, _federation, _gateway, _outward)
+    return tuple(sorted(flow for part in parts for flow in part(site)))
 
 
 def _administration(site: Site) -> Iterator[Flow]:
@@ -175,6 +203,40 @@ def _messaging(site: Site) -> Iterator[Flow]:
         why = "People's clients use the internal IM server"
         for service in CLIENT_SERVICES:
             yield Flow("desktops", "im_internal", service, "servers", "R1", why)
+    if site.settings.networks.desktops and site.hosts_of("im_external"):
+        why = "Clients of people with external IM use the external server"
+        for service in CLIENT_SERVICES:
+            yield Flow("desktops", "im_external", service, "dmz", "R4", why)
+
+
+def _federation(site: Site) -> Iterator[Flow]:
+    if not site.hosts_of("im_external"):
+        return
+    for partner, service in itertools.product(site.settings.partners, SERVER_SERVICES):
+        why = f"The servers of {partner.domain} and ours exchange what people write"
+        limits = (tuple(map(str, partner.addresses)), partner.begins or "", partner.ends or "")
+        yield Flow(OUTSIDE, "im_external", service, "dmz", "R6", why, "", *limits)
+        yield Flow("dmz", OUTSIDE, service, OUTSIDE, "R6", why, "", *limits)
+
+
+def published(site: Site) -> tuple[tuple[str, str], ...]:
+    """List the addresses at which the outside finds a machine whose own address is the site's only.
+
+    Args:
+        site: the site.
+
+    Returns:
+        Pairs: an address of the gateway outside, and the private one of the external server that is meant by it, for
+        its `SERVER_SERVICES`. IPv4 only; in IPv6 every machine has an address of its own.
+    """
+    return tuple(
+        (outside, inner)
+        for host in site.hosts_of("im_external")
+        for inner in host.addresses["dmz"][:1]
+        for gateway in site.hosts_of(GATEWAY)
+        for outside in gateway.addresses[OUTSIDE]
+        if "." in inner and "." in outside and ipaddress.ip_address(inner).is_private
+    )
 
 
 def _gateway(site: Site) -> Iterator[Flow]:
@@ -186,33 +248,47 @@ def _gateway(site: Site) -> Iterator[Flow]:
 def _outward(site: Site) -> Iterator[Flow]:
     if site.settings.networks.desktops:
         for permitted in site.settings.outward.desktops:
-            yield Flow("desktops", OUTSIDE, permitted, OUTSIDE, "R7", "People's computers use what the site permits")
+            if permitted in DIVERTED:
+                why = "Pages are fetched through the gateway, which looks at the name of the site"
+                yield Flow("desktops", GATEWAY, DIVERTED[permitted], "desktops", "R7", why)
+            else:
+                yield Flow("desktops", OUTSIDE, permitted, OUTSIDE, "R7", "People's computers use what the site permits")
     if site.hosts_of(GATEWAY):
         for service, user, why in GATEWAY_ERRANDS:
             yield Flow(GATEWAY, OUTSIDE, service, OUTSIDE, "R7", why, user)
 
 
-def expected_reachability(site: Site) -> tuple[Attempt, ...]:
+def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, ...]:
     """List what can be tried on a site, and what must come of it.
 
     Args:
         site: the site.
+        now: when it is tried.
 
     Returns:
         For the control node and each host with `sallyport_probe`, from each zone in which it stands, to each address of
         every other managed host, each service: whether it is permitted. What the zone for administration may, only
         the control node may: a host of the list has an address there too, and is no administrator for that. Sorted.
     """
-    permitted = {(flow.source, flow.destination, flow.service, flow.at): flow for flow in flows(site)}
-    sources = [(CONTROL_NODE, "admin"), *_sources(site)]
+    table: dict[tuple[str, str, str, str], list[Flow]] = {}
+    for flow in flows(site):
+        table.setdefault((flow.source, flow.destination, flow.service, flow.at), []).append(flow)
+    meant = {outside: ("im_external", "dmz") for outside, _inner in published(site)}
+    sources = [(CONTROL_NODE, "admin", ()), *_sources(site)]
     targets = [entry for entry in addresses_of(site.hosts) if entry[0].managed]
     found = []
-    for (source, zone), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
+    for (source, zone, own), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
         if source == host.name:
             continue
-        flow = (
-            permitted.get((zone, host.group, service.name, at)) if zone != "admin" or source == CONTROL_NODE else None
-        )
+        group, place = (host.group, at)
+        if address in meant and service.name in SERVER_SERVICES:
+            group, place = meant[address]
+        may = [
+            flow
+            for flow in table.get((zone, group, service.name, place), ())
+            if flow.holds(now) and flow.meets(own) and service.name not in INTERCEPTING
+        ]
+        flow = may[0] if may and (zone != "admin" or source == CONTROL_NODE) else None
         found.append(
             Attempt(
                 source=source,
@@ -231,8 +307,8 @@ def expected_reachability(site: Site) -> tuple[Attempt, ...]:
     return tuple(sorted(found))
 
 
-def _sources(site: Site) -> Iterator[tuple[str, str]]:
+def _sources(site: Site) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for host in site.hosts:
         if host.probe:
             for zone in ("admin", *host.addresses):
-                yield host.name, zone
+                yield host.name, zone, host.addresses.get(zone, ())

@@ -25,7 +25,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import So
 
 OUTSIDE = "outside"
 """Zone and group of everything that is not the site's: the zone is whatever lies in none of the site's networks."""
-SERVICE_ZONES = ("servers", "desktops", OUTSIDE)
+SERVICE_ZONES = ("servers", "desktops", "dmz", OUTSIDE)
 """Zones in which a host has addresses of its own, beside its address for administration."""
 Zones = Mapping[str, tuple[Network, ...]]
 
@@ -51,7 +51,8 @@ class Role:
 
 GROUPS = {
     "im_internal": Role("internal IM server", ("servers",), least=1, most=1),
-    "gateway": Role("gateway", ("servers", OUTSIDE), ("desktops",), least=1, most=1),
+    "im_external": Role("external IM server", ("dmz",), most=1),
+    "gateway": Role("gateway", ("servers", OUTSIDE), ("desktops", "dmz"), least=1, most=1),
     "desktops": Role("desktop", ("desktops",)),
     "outside": Role("host outside of the site, not managed", (OUTSIDE,)),
 }
@@ -138,6 +139,7 @@ def read_hosts(source: Source, zones: Zones) -> tuple[tuple[Host, ...], list[Fau
         for group, body in groups.items():
             _group(reading, group, body)
         _count(reading, groups)
+        _near_the_gateway(reading)
     return tuple(reading.hosts), reading.faults
 
 
@@ -412,6 +414,18 @@ def _count(reading: _List, groups: Mapping[str, object]) -> None:
                 location,
                 f"there are {len(names)} hosts, {', '.join(names)[:100]}",
                 allowed=f"at most {role.most} {role.title}",
+            )
+
+
+def _near_the_gateway(reading: _List) -> None:
+    """Check that the gateway stands where the external server does, since that goes out through it."""
+    external = [host for host in reading.hosts if host.group == "im_external"]
+    for gateway in reading.hosts:
+        if external and gateway.group == "gateway" and "dmz" not in gateway.addresses:
+            reading.add(
+                ("all", "children", "gateway", "hosts", gateway.name, "sallyport_addresses"),
+                f"the gateway has no address in the zone dmz, where {external[0].name} stands",
+                allowed="sallyport_addresses: {dmz: [<address>]} beside the others",
             )
 
 

@@ -43,9 +43,10 @@ DEMO = "demo"
 DEMO_PEOPLE = ("alice", "bob")  # carl waits with his invitation for whoever tries the demo; dora has left
 INVITATIONS = "invitations"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
-HOST_NUMBERS = {"im_internal": 11, "gateway": 2, "desktops": 21}  # last part of the first address in each group
+HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "gateway": 2, "desktops": 21}  # last part of the first address in each group
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
 BLOCKS = range(20, 255)  # which 10.N.0.0/16 are given to new sites; lower ones are what companies use already
+ONLY_EXTERNAL = "#+ "  # how lines of the example begin that a site with an external server has
 YEARS = 10  # of the authority, when the site file says nothing else
 
 
@@ -265,12 +266,14 @@ class Plan:
     Attributes:
         site: its name.
         domain: domain of its internal IM server.
+        external: domain of its external IM server; empty when it has none.
         block: its IPv4 addresses; each zone gets a /24 of them.
         prefix: first 32 bits of its IPv6 networks, as `fd12:3456`; each zone gets a /64 of them.
     """
 
     site: str
     domain: str
+    external: str
     block: ipaddress.IPv4Network
     prefix: str
 
@@ -352,9 +355,9 @@ def probe_secrets() -> dict[str, object]:
     """Make passwords for the accounts of the kit's own controls.
 
     Returns:
-        From the name in the vault to the password: 256 bits from the system's random source.
+        From the name in the vault to the password: 256 bits from the system's random source; of both servers.
     """
-    return {f"probe_{letter}_password": secrets.token_urlsafe(32) for letter in "abc"}
+    return {f"{server}probe_{letter}_password": secrets.token_urlsafe(32) for server in ("", "external_") for letter in "abc"}
 
 
 def _write_private(file: Path, text: str) -> None:
@@ -364,19 +367,19 @@ def _write_private(file: Path, text: str) -> None:
         stream.write(text)
 
 
-def make_secrets(folder: Path, site: str, domain: str, more: dict[str, object] | None = None) -> None:
+def make_secrets(folder: Path, site: str, domains: Sequence[str], more: dict[str, object] | None = None) -> None:
     """Make everything secret of a site, and the certificate of its authority.
 
     Args:
         folder: folder of the site; has none of these files yet.
         site: name of the site.
-        domain: the only domain that the authority may sign for, with the names below it.
+        domains: the only domains that the authority may sign for, with the names below them.
         more: further secrets for the vault.
     """
     years = _inner(yaml_source.read(folder / SITE_FILE).value, "sallyport", "certificates", "ca_years")
     password = secrets.token_urlsafe(48)
     _write_private(folder / vault.KEY_FILE, f"{password}\n")
-    certificate, key = authority.make_authority(site, [domain], years if isinstance(years, int) else YEARS)
+    certificate, key = authority.make_authority(site, domains, years if isinstance(years, int) else YEARS)
     vault.write_vault(
         folder, {"ca_key": key.decode(), **probe_secrets(), **(more or {})}, passwords=[password.encode()]
     )
@@ -397,9 +400,9 @@ def _alone(inventories: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _check_names(site: str, domain: str) -> None:
+def _check_names(site: str, *domains: str) -> None:
     """Refuse names that no site can have."""
-    for what, value, check in (("site", site, check_site), ("domain", domain, check_domain)):
+    for what, value, check in (("site", site, check_site), *(("domain", domain, check_domain) for domain in domains)):
         try:
             check(value)
         except ValueError as error:
@@ -408,12 +411,15 @@ def _check_names(site: str, domain: str) -> None:
         raise NewSiteFault(f"the site {show_value(site)}: this name belongs to the kit\n  allowed: any other name")
 
 
-def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Network | None = None) -> Path:
+def make_site(
+    site: str, domain: str, inventories: Path, block: ipaddress.IPv4Network | None = None, external: str = ""
+) -> Path:
     """Make a new site.
 
     Args:
         site: its name, and the name of its folder.
         domain: domain of its internal IM server.
+        external: domain of its external IM server; empty for none.
         inventories: folder of all sites, with the example in it.
         block: its addresses; a range that no other site uses when left out.
 
@@ -423,7 +429,8 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
     Raises:
         NewSiteFault: a name is not allowed or used already, or the example is missing or broken. Nothing was made.
     """
-    _check_names(site, domain)
+    domains = [name for name in (domain, external) if name or name is domain]
+    _check_names(site, *domains)
     example, target = inventories / EXAMPLE, inventories / site
     if not (example / SITE_FILE).is_file() or not (example / HOST_LIST).is_file():
         raise NewSiteFault(f"{example} is missing or not whole; it is part of the kit: git checkout {example}")
@@ -433,7 +440,7 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
         others = [use for folder in sites_in(inventories) for use in uses_of(folder)]
         beside = inventories / f"{HIDDEN}{site}"
         try:
-            _clone(example, beside, Plan(site, domain, block or free_block(others), _fresh_prefix()))
+            _clone(example, beside, Plan(site, domain, external, block or free_block(others), _fresh_prefix()))
             found = collisions(uses_of(beside, target), others)
             if found:
                 lines = [
@@ -441,7 +448,7 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
                     for mine, use in found
                 ]
                 raise NewSiteFault("\n".join(["another site uses this already; choose other values:", *lines]))
-            make_secrets(beside, site, domain)
+            make_secrets(beside, site, domains)
             beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -450,18 +457,26 @@ def make_site(site: str, domain: str, inventories: Path, block: ipaddress.IPv4Ne
 
 def _clone(example: Path, folder: Path, plan: Plan) -> None:
     """Copy the example, filled in as far as it is known."""
-    site, hosts = yaml_source.read(example / SITE_FILE), yaml_source.read(example / HOST_LIST)
     private = shutil.ignore_patterns(vault.KEY_FILE, vault.VAULT, AUTHORITY.name, INVITATIONS, ".*")
     shutil.copytree(example, folder, ignore=private, symlinks=True)
+    for name in (SITE_FILE, HOST_LIST):
+        text = (folder / name).read_text("utf-8")
+        (folder / name).write_text(text.replace(ONLY_EXTERNAL, "" if plan.external else "# "), "utf-8")
+    site, hosts = yaml_source.read(folder / SITE_FILE), yaml_source.read(folder / HOST_LIST)
     chosen = proposals(plan, site, hosts)
     for name, source in ((SITE_FILE, site), (HOST_LIST, hosts)):
         text = (folder / name).read_text("utf-8")
-        text = fill_in(text, source, {("sallyport", "domains", "internal"): plan.domain}, proposed=False)
+        known = {("sallyport", "domains", "internal"): plan.domain, ("sallyport", "domains", "external"): plan.external}
+        text = fill_in(text, source, known, proposed=False)
         text = fill_in(text, source, chosen, proposed=True).replace("SITE=<site>", f"SITE={plan.site}")
         text = re.sub(rf"(?m)^(\s+site:\s+){EXAMPLE}\b", rf"\g<1>{plan.site}", text)
         (folder / name).write_text(text, "utf-8")
     made = yaml_source.read(folder / SITE_FILE)
-    for keys, wanted in ((("site",), plan.site), (("domains", "internal"), plan.domain)):
+    for keys, wanted in (
+        (("site",), plan.site),
+        (("domains", "internal"), plan.domain),
+        (("domains", "external"), plan.external or None),
+    ):
         if _inner(made.value, "sallyport", *keys) != wanted:
             raise NewSiteFault(
                 f"{example / SITE_FILE}:{site.line(('sallyport', *keys))} is not as the kit delivers it, so the new "
@@ -486,31 +501,44 @@ def marked(folder: Path) -> list[str]:
     return found
 
 
-def next_steps(folder: Path, domain: str) -> str:
+def next_steps(folder: Path, domain: str, external: str = "") -> str:
     """Say what an administrator does with a new site.
 
     Args:
         folder: folder of the new site.
         domain: its domain.
+        external: domain of its external server; empty when it has none.
 
     Returns:
         Text for the terminal.
     """
-    hosts = yaml_source.read(folder / HOST_LIST).value
-    servers = _inner(hosts, "all", "children", "im_internal", "hosts")
-    texts = [text for text, location in _texts(servers, ()) if "sallyport_addresses" in location]
-    addresses = [str(parsed) for text in texts if (parsed := _parsed(text)) is not None]
+    records = dns_records(domain, _addresses_of(folder, "im_internal"))
+    public: list[str] = []
+    if external:
+        records += dns_records(external, _addresses_of(folder, "im_external"), files=False)
+        public = [
+            "   In the public DNS, so that partners find the external server (the address is the gateway's outside):",
+            *(f"     {record}" for record in [f"{external}. IN A <address>", *dns_records(external, (), files=False, partners=True)]),
+        ]
     lines = [
         f"Made {folder}, with an authority and secrets of its own.",
         "",
         f"1. Fill in what says {PLACEHOLDER}; networks and addresses are proposals that no other site uses:",
         *(f"     {place}" for place in marked(folder)),
         "2. The gateway's resolver answers these by itself. Computers that ask another DNS need them there:",
-        *(f"     {record}" for record in dns_records(domain, addresses)),
+        *(f"     {record}" for record in records),
+        *public,
         f"3. Keep a copy of {folder / vault.KEY_FILE} where you keep passwords: nobody can open the vault without it.",
         f"4. Check it:  make check SITE={folder.name}",
     ]
     return "\n".join(lines)
+
+
+def _addresses_of(folder: Path, group: str) -> list[str]:
+    """Return the service addresses of the hosts of a group, as far as they are known."""
+    hosts = _inner(yaml_source.read(folder / HOST_LIST).value, "all", "children", group, "hosts")
+    texts = [text for text, location in _texts(hosts, ()) if "sallyport_addresses" in location]
+    return [str(parsed) for text in texts if (parsed := _parsed(text)) is not None]
 
 
 def demo_secrets(inventories: Path) -> bool:
@@ -526,16 +554,17 @@ def demo_secrets(inventories: Path) -> bool:
         NewSiteFault: the demo has no readable site file.
     """
     folder = inventories / DEMO
-    domain = _inner(yaml_source.read(folder / SITE_FILE).value, "sallyport", "domains", "internal")
-    if not isinstance(domain, str):
+    named = _inner(yaml_source.read(folder / SITE_FILE).value, "sallyport", "domains")
+    domains = [value for value in named.values() if isinstance(value, str)] if isinstance(named, dict) else []
+    if not domains:
         raise NewSiteFault(f"{folder / SITE_FILE} has no domain; it is part of the kit: git checkout {folder}")
     with _alone(inventories):
-        if _demo_is_whole(folder, domain):
+        if _demo_is_whole(folder, domains):
             return False
         for name in (vault.KEY_FILE, vault.VAULT, AUTHORITY):
             (folder / name).unlink(missing_ok=True)
         passwords = {person: secrets.token_urlsafe(12) for person in DEMO_PEOPLE}  # short: people type these
-        make_secrets(folder, DEMO, domain, {"demo_passwords": passwords})
+        make_secrets(folder, DEMO, domains, {"demo_passwords": passwords})
     return True
 
 
@@ -549,17 +578,15 @@ def renew_authority(folder: Path) -> None:
         SiteFaults: the site has faults; nothing was made.
         VaultFault: the vault does not open; nothing was made.
     """
-    settings = load(folder, with_vault=False).settings
-    certificate, key = authority.make_authority(
-        settings.site, [settings.domains.internal], settings.certificates.ca_years
-    )
+    site = load(folder, with_vault=False)
+    certificate, key = authority.make_authority(site.name, site.domains, site.settings.certificates.ca_years)
     with _alone(folder.parent):
         # killed between the two, the site is refused as one whose halves do not belong together: do it again
         vault.change_vault(folder, {"ca_key": key.decode()})
         (folder / AUTHORITY).write_bytes(certificate)
 
 
-def _demo_is_whole(folder: Path, domain: str) -> bool:
+def _demo_is_whole(folder: Path, domains: Sequence[str]) -> bool:
     """Say whether the demo's secrets are all there and belong together."""
     try:
         own = (folder / vault.KEY_FILE).read_bytes().strip()
@@ -573,7 +600,7 @@ def _demo_is_whole(folder: Path, domain: str) -> bool:
         return False
     passwords = held.get("demo_passwords")
     return (
-        authority.permits(signer.certificate, domain)
+        all(authority.permits(signer.certificate, domain) for domain in domains)
         and probe_secrets().keys() <= held.keys()
         and isinstance(passwords, dict)
         and set(DEMO_PEOPLE) <= passwords.keys()
@@ -593,6 +620,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("site", nargs="?", help="name of the site, as oslo")
     parser.add_argument("domain", nargs="?", help="domain of its internal IM server, as im.oslo.example")
     parser.add_argument("--inventories", type=Path, default=Path("inventories"), help="folder of all sites")
+    parser.add_argument("--external", default="", help="domain of its external IM server, as ext.oslo.example; none without")
     parser.add_argument("--network", help="its IPv4 addresses, as 10.30.0.0/16; a free range when left out")
     parser.add_argument("--demo", action="store_true", help="make the secrets of the demo where they are missing")
     parser.add_argument("--authority", action="store_true", help="make a new authority for a site that exists")
@@ -608,8 +636,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("a name and a domain are needed, as: make new-site SITE=oslo DOMAIN=im.oslo.example")
         else:
             block = read_block(options.network) if options.network else None
-            folder = make_site(options.site, options.domain, options.inventories, block)
-            print(next_steps(folder, options.domain))
+            folder = make_site(options.site, options.domain, options.inventories, block, options.external)
+            print(next_steps(folder, options.domain, options.external))
     except (NewSiteFault, SiteFaults, vault.VaultFault, OSError) as fault:
         print(f"new site: {fault}", file=sys.stderr)
         return 1

@@ -7,14 +7,19 @@ one bad person does not hide a bad network.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, nearest, show_value
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Certificates, Files, Networks
-from ansible_collections.sallyport.im.plugins.plugin_utils.values import PLACEHOLDER, Network, read_date, read_network
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
+    PLACEHOLDER,
+    Moment,
+    Network,
+    read_moment,
+    read_network,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import Source
 
 Kind = TypeVar("Kind")
@@ -177,22 +182,25 @@ def _some(names: list[str]) -> str:
     return f"{shown}, … ({len(names)} groups)" if len(names) > 20 else shown
 
 
-def _date(source: Source, location: Location) -> datetime.date | None:
+def _moment(source: Source, location: Location) -> Moment | None:
     value = find(source, location, object)
     try:
-        return read_date(value)
+        return read_moment(value)
     except ValueError:
         return None
 
 
 def _dates(source: Source) -> Iterator[Fault]:
-    for number in _people(source):
-        person: Location = (*ROOT, "people", number)
-        start, end = _date(source, (*person, "from")), _date(source, (*person, "until"))
-        if start is not None and end is not None and end < start:
+    people = [(*ROOT, "people", number) for number in _people(source)]
+    limited: list[Location] = [*people, *((*person, "external") for person in people)]
+    for entries in ((*ROOT, "partners"), (*ROOT, "consumer_im", "permitted")):
+        limited += [(*entries, number) for number in range(len(find(source, entries, tuple) or ()))]
+    for place in limited:
+        start, end = _moment(source, (*place, "from")), _moment(source, (*place, "until"))
+        if start is not None and end is not None and end.over <= start.begins:
             yield source.fault(
-                (*person, "until"),
-                f"{end}: the last day lies before the first, {start}",
+                (*place, "until"),
+                f"{end}: the end lies before the beginning, {start}",
                 value=str(end),
                 allowed=f"{start} or later",
             )

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority
+from ansible_collections.sallyport.im.plugins.plugin_utils.external_references import check_external
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host, read_hosts
 from ansible_collections.sallyport.im.plugins.plugin_utils.model_faults import explain
+from ansible_collections.sallyport.im.plugins.plugin_utils.partner_certificates import authorities_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.references import check_references, placeholders, zones_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Person, SiteFile, SiteYaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.ssh_keys import keys_of
@@ -28,6 +30,10 @@ VAULT_KEYS = {
     "probe_c_password": "password of the account probe-c",
 }
 """What every vault must hold."""
+EXTERNAL_VAULT_KEYS = {
+    f"external_{key}": f"{meaning} on the external server" for key, meaning in VAULT_KEYS.items() if key != "ca_key"
+}
+"""What the vault of a site with an external server must hold beside."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Site:
         hosts: the host list, in the order of the file.
         count: how many settings its two files hold.
         keys: public SSH keys by the path of their file, as the site file names it.
+        authorities: certificates of partners' authorities (PEM), by the partner's domain.
     """
 
     folder: Path
@@ -47,6 +54,7 @@ class Site:
     hosts: tuple[Host, ...]
     count: int = 0
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    authorities: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,6 +65,16 @@ class Site:
     def domain(self) -> str:
         """Domain of the internal server."""
         return self.settings.domains.internal
+
+    @property
+    def external_domain(self) -> str | None:
+        """Domain of the external server, when there is one."""
+        return self.settings.domains.external
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains of the site's servers."""
+        return tuple(filter(None, (self.domain, self.external_domain)))
 
     @property
     def rooms_domain(self) -> str:
@@ -127,16 +145,20 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     faults += check_references(site_source, folder.resolve().name)
     hosts, host_faults = read_hosts(host_source, zones_of(site_source))
     faults += host_faults
+    faults += check_external(site_source, host_source, hosts)
     faults = [*_without_echoes(faults, site_source, host_source)]
     keys: Mapping[str, tuple[str, ...]] = {}
+    authorities: Mapping[str, str] = {}
     if with_vault:
         faults += _vault(folder, passwords, settings)
         if settings is not None:
             keys, key_faults = keys_of(folder, settings)
-            faults += [site_source.fault(place, message, allowed=fitting) for place, message, fitting in key_faults]
+            authorities, certificate_faults = authorities_of(folder, settings)
+            in_files = [*key_faults, *certificate_faults]
+            faults += [site_source.fault(place, message, allowed=fitting) for place, message, fitting in in_files]
     if faults or settings is None:
         raise SiteFaults(faults)
-    return Site(folder, settings, hosts, _count(site_source) + _count(host_source), keys)
+    return Site(folder, settings, hosts, _count(site_source) + _count(host_source), keys, authorities)
 
 
 def _no_folder(folder: Path) -> Fault:
@@ -181,7 +203,8 @@ def _vault(folder: Path, passwords: Sequence[bytes], settings: SiteFile | None) 
     except VaultFault as fault:
         yield Fault(message=f"the site's vault: {fault.message}", file=fault.file)
         return
-    for key, meaning in VAULT_KEYS.items():
+    external = settings is not None and settings.domains.external is not None
+    for key, meaning in {**VAULT_KEYS, **(EXTERNAL_VAULT_KEYS if external else {})}.items():
         value = secrets.get(key)
         if not isinstance(value, str) or not value:
             yield Fault(
@@ -210,12 +233,13 @@ def _authority(folder: Path, key: str, settings: SiteFile | None) -> Iterator[Fa
         yield Fault(message=str(fault), file=file)
         return
     # rooms. and files. are below the domain, and permitted with it
-    if settings is not None and not authority.permits(own.certificate, settings.domains.internal):
-        yield Fault(
-            message=f"the site's authority may not sign for {settings.domains.internal}, it was made for other domains",
-            file=file,
-            allowed=f"the domain that the site had before. {authority.NEW_ONE}",
-        )
+    for domain in filter(None, (settings.domains.internal, settings.domains.external) if settings else ()):
+        if not authority.permits(own.certificate, domain):
+            yield Fault(
+                message=f"the site's authority may not sign for {domain}, it was made for other domains",
+                file=file,
+                allowed=f"the domain that the site had before. {authority.NEW_ONE}",
+            )
 
 
 def _count(source: Source) -> int:

@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Address_or_name,
-    Day,
+    Certificate_file,
     Domain,
+    Fingerprint,
     Group_id,
     Ip_address,
     Key_file,
+    Localpart,
     Mail,
     Net,
     Network,
@@ -23,6 +25,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Site_id,
     Text,
     Unix_user,
+    When,
+    instant,
 )
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -98,6 +102,9 @@ class Domains(Settings):
     internal: Domain
     """Domain of the internal IM server. People are `id@` this domain; rooms and files get the names `rooms.` and
     `files.` in front of it. It cannot be changed later without new accounts."""
+    external: Domain | None = None
+    """Domain of the external IM server; without it there is none. People with external IM are `id@` this domain for the
+    partners. It cannot be changed later without new accounts."""
 
 
 class Networks(Settings):
@@ -109,6 +116,8 @@ class Networks(Settings):
     """Where the internal servers stand; not reachable from outside of the company."""
     desktops: tuple[Net, ...]
     """Where people's computers stand; an empty list lets no desktop reach the IM server."""
+    dmz: tuple[Net, ...] = ()
+    """Where the external IM server stands, between the company and the outside; only needed with one."""
 
 
 class Group(Settings):
@@ -122,7 +131,61 @@ class Group(Settings):
     """Whether the group has a chat room."""
 
 
-class Person(Settings):
+class Limited(Settings):
+    """Something that holds for a time."""
+
+    starts: Annotated[When | None, Field(alias="from")] = None
+    """From when on it holds (UTC): the beginning of a date, or a minute; without it, at once."""
+    until: When | None = None
+    """How long it holds (UTC): to the end of a date, or to a minute; without it, no end."""
+
+    @property
+    def begins(self) -> str | None:
+        """The instant from which on it holds, as compiled policies have it; None when it always did."""
+        return instant(self.starts.begins) if self.starts else None
+
+    @property
+    def ends(self) -> str | None:
+        """The first instant at which it does not hold any more, as compiled policies have it; None for no end."""
+        return instant(self.until.over) if self.until else None
+
+    def enabled(self, now: datetime.datetime) -> bool:
+        """Tell whether it holds.
+
+        Args:
+            now: the time.
+
+        Returns:
+            Whether it lies between `from` and the end of `until`.
+        """
+        return not self.why_disabled(now)
+
+    def why_disabled(self, now: datetime.datetime) -> str:
+        """Say why it does not hold.
+
+        Args:
+            now: the time.
+
+        Returns:
+            The reason in plain words, empty when it holds.
+        """
+        if self.starts is not None and now < self.starts.begins:
+            return f"not started, begins {self.starts}"
+        if self.until is not None and now >= self.until.over:
+            return f"expired, ended {self.until}"
+        return ""
+
+
+class External(Limited):
+    """Leave to use external IM. Without it a person has no account on the external server."""
+
+    reason: Text
+    """Why the person needs it."""
+    until: When
+    """How long it holds (UTC): to the end of a date, or to a minute."""
+
+
+class Person(Limited):
     """A person with an account. A person in no group sees nobody."""
 
     id: Person_id
@@ -131,36 +194,71 @@ class Person(Settings):
     """The person's name as others read it."""
     groups: tuple[Group_id, ...]
     """The groups that the person belongs to; an empty list means that the person sees nobody."""
-    starts: Annotated[Day | None, Field(alias="from")] = None
-    """First day of the account (UTC); without it, at once."""
-    until: Day | None = None
-    """Last day of the account (UTC), inclusive; without it, no end. Afterwards the account is disabled, not removed."""
+    starts: Annotated[When | None, Field(alias="from")] = None
+    """First day of the account (UTC), or its first minute; without it, at once."""
+    until: When | None = None
+    """Last day of the account (UTC), inclusive, or the minute at which it ends; without it, no end. Afterwards the account
+    is disabled, not removed."""
+    external: External | None = None
+    """Leave to exchange messages with partners, by an account on the external server; without it, none."""
 
-    def enabled(self, today: datetime.date) -> bool:
-        """Tell whether the account may be used.
 
-        Args:
-            today: the day, in UTC.
+class Partner(Limited):
+    """Another company whose XMPP server the external server talks to, and what of it."""
 
-        Returns:
-            Whether the day lies between `from` and `until`, both inclusive.
-        """
-        return not self.why_disabled(today)
+    domain: Domain
+    """Its XMPP domain. Its subdomains are other domains."""
+    name: Text
+    """Its name as people read it, in contact lists."""
+    owner: Text
+    """Who in the company answers for this entry."""
+    until: When
+    """How long it holds (UTC): to the end of a date, or to a minute. Then the streams are closed, without a run."""
+    contacts: dict[Localpart, Text]
+    """The people there who can be talked to: the part of the address before the @, and the name. An empty mapping means
+    nobody."""
+    whole_domain: bool = False
+    """Whether, beside the contacts, everybody there can be talked to."""
+    people: tuple[Person_id, ...] | None = None
+    """The people who may talk to it, by id; each needs external IM. With neither this nor `groups`, everybody who has
+    external IM may; an empty list means nobody."""
+    groups: tuple[Group_id, ...] | None = None
+    """Groups whose members may talk to it, as far as they have external IM."""
+    authority: Certificate_file | None = None
+    """File with the certificate of the authority that signs its server's certificate (PEM), below the site's folder, as
+    `partners/ours.crt`. Without it and without `fingerprints`, it must be one that Debian trusts."""
+    fingerprints: tuple[Fingerprint, ...] = ()
+    """SHA-256 of its server's certificates; then exactly these are taken, whoever signed them."""
+    servers: tuple[Domain, ...] = ()
+    """Names of its servers that do not end in its domain, as DNS names them for it (SRV)."""
+    addresses: tuple[Net, ...] = ()
+    """Networks of its servers. With them the firewalls let these through only; without, any address, as long as the
+    partner is current."""
 
-    def why_disabled(self, today: datetime.date) -> str:
-        """Say why the account may not be used.
 
-        Args:
-            today: the day, in UTC.
+class ExternalRules(Settings):
+    """What is let through between people and partners."""
 
-        Returns:
-            The reason in plain words, empty when it may be used.
-        """
-        if self.starts is not None and today < self.starts:
-            return f"not started, begins {self.starts}"
-        if self.until is not None and today > self.until:
-            return f"expired, ended {self.until}"
-        return ""
+    partner_links: Literal["refuse", "permit"] = "refuse"
+    """Links to files in messages from partners; nobody scans what is behind them."""
+
+
+class Permitted(Limited):
+    """A consumer IM service that people's computers may use all the same."""
+
+    service: str
+    """Its id in the catalogue, docs/consumer-im.md."""
+    reason: Text
+    """Why."""
+    until: When
+    """How long (UTC): to the end of a date, or to a minute. Then it is refused again, without a run."""
+
+
+class ConsumerIm(Settings):
+    """Consumer IM services. All of the catalogue are refused, but for those that are named here."""
+
+    permitted: tuple[Permitted, ...] = ()
+    """Services that are permitted; an empty list means none."""
 
 
 class Retention(Settings):
@@ -279,6 +377,12 @@ class SiteFile(Settings):
     """The groups of people, by id."""
     people: tuple[Person, ...]
     """The people with an account; an empty list means nobody."""
+    partners: tuple[Partner, ...] = ()
+    """The companies whose servers the external server talks to; an empty list means none."""
+    external: ExternalRules = ExternalRules()
+    """What is let through between people and partners."""
+    consumer_im: ConsumerIm = ConsumerIm()
+    """Consumer IM services. All of the catalogue are refused, but for those that are named here."""
     outward: Outward = Outward()
     """What may be opened to the outside of the company, by zone."""
     resolvers: tuple[Ip_address, ...] = ()

@@ -11,6 +11,7 @@ import datetime
 import ipaddress
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import show_value
@@ -29,11 +30,15 @@ EVERYBODY = "all"
 """Where an id is expected on a command line, this means everybody, as in -e person=all; so nobody is called so."""
 
 PERSON_ID = r"[a-z0-9][a-z0-9._-]{0,62}"
+LOCALPART = r"[a-z0-9!#$%*+.=?^_`{|}~-]{1,63}"
 GROUP_ID = r"[a-z][a-z0-9-]{0,30}"
 SITE_ID = r"[a-z][a-z0-9-]{0,30}"
 HOST_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 UNIX_USER = r"[a-z][a-z0-9_-]{0,30}"
 KEY_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.pub"
+CERTIFICATE_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.(crt|pem)"
+FINGERPRINT = r"[0-9a-f]{64}"
+MINUTE = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}"
 MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 SHORTEST_PREFIX = {4: 8, 6: 32}
 """The largest network that a zone may hold, as the length of its prefix, for each version of IP."""
@@ -43,6 +48,7 @@ LONGEST_DOMAIN = 240
 ALLOWED = {
     "person": "small letters, digits, dot, underscore and hyphen, at most 63, beginning with a letter or digit; "
     "not all and not probe-…",
+    "localpart": "the part before the @ of a partner's address, in small letters, at most 63, without \"&'/:<>@",
     "group": "small letters, digits and hyphen, at most 31, beginning with a letter",
     "site": "small letters, digits and hyphen, at most 31, beginning with a letter; the same as the folder's name",
     "domain": "a full domain name in small letters, as im.example.com (a foreign name in its xn-- form)",
@@ -50,7 +56,9 @@ ALLOWED = {
     "text": "1 to 100 characters, without line breaks and control characters",
     "network": "an address and a prefix length, as 10.20.1.0/24 or fd12:3456:789a:1::/64; /8 to /32, IPv6 /32 to /128",
     "address": "an IPv4 or IPv6 address, as 10.20.1.11 or fd12:3456:789a:1::11",
-    "date": "a date as 2027-06-30, in the years 2000 to 2199",
+    "moment": "a date as 2027-06-30, or a minute as 2027-06-30 17:30 (UTC), in the years 2000 to 2199",
+    "certificate file": "the path of a file with certificates (PEM) below the site's folder, as partners/ours.crt",
+    "fingerprint": "the SHA-256 of a certificate, 64 digits 0-9 and a-f (openssl x509 -noout -fingerprint -sha256)",
     "user": "small letters, digits, underscore and hyphen, at most 31, beginning with a letter",
     "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",
     "address or name": "an IPv4 or IPv6 address, or a full domain name in small letters",
@@ -79,6 +87,25 @@ def check_person(value: str) -> str:
         lower = value.lower()
         hint = f"; write {lower}" if value != lower and re.fullmatch(PERSON_ID, lower) else ""
         raise ValueError(f"this cannot be the id of a person{hint}")
+    return value
+
+
+def check_localpart(value: str) -> str:
+    """Check the first part of an address at a partner.
+
+    Args:
+        value: what stands before the @.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: it is no localpart in the form in which servers compare them (RFC 7622, section 3.3), in ASCII.
+    """
+    if not re.fullmatch(LOCALPART, value):
+        lower = value.lower()
+        hint = f"; write {lower}" if re.fullmatch(LOCALPART, lower) else ""
+        raise ValueError(f"this cannot be the first part of an address{hint}")
     return value
 
 
@@ -150,6 +177,41 @@ def check_key_file(value: str) -> str:
     if not re.fullmatch(KEY_FILE, value) or ".." in value.split("/"):
         raise ValueError("this cannot be the path of a public key below the site's folder")
     return value
+
+
+def check_certificate_file(value: str) -> str:
+    """Check the path of a file with certificates; whether the file is there is looked at elsewhere.
+
+    Args:
+        value: the path, relative to the site's folder.
+
+    Returns:
+        The same path.
+
+    Raises:
+        ValueError: it leads out of the folder, or does not end in .crt or .pem.
+    """
+    if not re.fullmatch(CERTIFICATE_FILE, value) or ".." in value.split("/"):
+        raise ValueError("this cannot be the path of a certificate below the site's folder")
+    return value
+
+
+def check_fingerprint(value: str) -> str:
+    """Check the fingerprint of a certificate.
+
+    Args:
+        value: SHA-256 in hexadecimal; colons and capitals, as programs print them, are taken as well.
+
+    Returns:
+        The same in small letters, without colons.
+
+    Raises:
+        ValueError: it is none.
+    """
+    plain = value.replace(":", "").lower()
+    if not re.fullmatch(FINGERPRINT, plain):
+        raise ValueError(f"this is no SHA-256: it has {len(plain)} digits" if plain else "this is empty")
+    return plain
 
 
 def check_address(value: str) -> str:
@@ -405,6 +467,70 @@ def read_date(value: object) -> datetime.date:
     return value
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A date, or a minute, as a site file has it. All of it is UTC.
+
+    Attributes:
+        day: the date.
+        minute: the time of day; None when only a date was given, which means the whole of it.
+    """
+
+    day: datetime.date
+    minute: datetime.time | None = None
+
+    def __str__(self) -> str:
+        """Write it as a site file has it."""
+        return f"{self.day}{f' {self.minute:%H:%M}' if self.minute else ''}"
+
+    @property
+    def begins(self) -> datetime.datetime:
+        """The first instant of it."""
+        return datetime.datetime.combine(self.day, self.minute or datetime.time(), datetime.UTC)
+
+    @property
+    def over(self) -> datetime.datetime:
+        """The first instant after which something that lasts until it is over: a date lasts to its end."""
+        return self.begins if self.minute else self.begins + datetime.timedelta(days=1)
+
+
+def instant(moment: datetime.datetime) -> str:
+    """Write an instant so that instants compare as text, as compiled policies have them.
+
+    Args:
+        moment: with a time zone.
+
+    Returns:
+        As `2027-06-30T17:30:00Z` (RFC 3339).
+    """
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_moment(value: object) -> Moment:
+    """Read a date or a minute.
+
+    Args:
+        value: a date of YAML; text as 2027-06-30 or 2027-06-30 17:30; or a moment.
+
+    Returns:
+        The moment.
+
+    Raises:
+        ValueError: it is malformed, does not exist, has seconds or a time zone, or lies before 2000 or after 2199.
+    """
+    if isinstance(value, Moment):
+        return value
+    if isinstance(value, datetime.datetime):
+        raise ValueError("this has seconds; write the minute, as 2027-06-30 17:30")
+    if isinstance(value, str) and re.fullmatch(MINUTE, value, re.ASCII):
+        try:
+            given = datetime.datetime.strptime(value, "%Y-%m-%d %H:%M")
+        except ValueError:
+            raise ValueError("there is no such minute") from None
+        return Moment(read_date(given.date()), given.time())
+    return Moment(read_date(value))
+
+
 def _kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
     schema: dict[str, Any] = {"type": "string", "allowed": ALLOWED[name], **more}
     if pattern is not None:
@@ -431,9 +557,12 @@ Address_or_name = Annotated[
 Net = Annotated[
     Network, PlainValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 ]
-Day = Annotated[
-    datetime.date,
-    PlainValidator(read_date),
-    PlainSerializer(datetime.date.isoformat, return_type=str),
-    _kind("date", r"2[01]\d\d-\d\d-\d\d", format="date"),
+When = Annotated[
+    Moment,
+    PlainValidator(read_moment),
+    PlainSerializer(str, return_type=str),
+    _kind("moment", r"2[01]\d\d-\d\d-\d\d( \d\d:\d\d)?"),
 ]
+Certificate_file = Annotated[str, AfterValidator(check_certificate_file), _kind("certificate file", CERTIFICATE_FILE)]
+Fingerprint = Annotated[str, AfterValidator(check_fingerprint), _kind("fingerprint", r"[0-9A-Fa-f:]{64,95}")]
+Localpart = Annotated[str, AfterValidator(check_localpart), _kind("localpart", LOCALPART)]

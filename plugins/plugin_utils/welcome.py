@@ -27,19 +27,19 @@ WORDS = {
 """What the statuses of a report are called in the table."""
 
 
-def people(site: Site, today: datetime.date) -> list[str]:
+def people(site: Site, now: datetime.datetime) -> list[str]:
     """List the people of a site.
 
     Args:
         site: the site.
-        today: the day, in UTC.
+        now: the time.
 
     Returns:
         A line for each: address, name, groups, and why not when she may not sign in.
     """
     lines = []
     for person in site.people:
-        why = person.why_disabled(today)
+        why = person.why_disabled(now)
         state = f"cannot sign in: {why}" if why else ", ".join(person.groups)
         lines.append(f"{f'{person.id}@{site.domain}':<26} {person.name:<12} {state}")
     return lines
@@ -65,14 +65,14 @@ def proven(report: dict[str, Any]) -> list[str]:
     return [*lines, f"not in this version yet: {', '.join(later)}"] if later else lines
 
 
-def welcome(site: Site, report: dict[str, Any], page: Path, today: datetime.date) -> str:
+def welcome(site: Site, report: dict[str, Any], page: Path, now: datetime.datetime) -> str:
     """Write the last words.
 
     Args:
         site: the demo site.
         report: the content of its report.json.
         page: its report.html.
-        today: the day, in UTC.
+        now: the time.
 
     Returns:
         Text for a terminal.
@@ -80,7 +80,7 @@ def welcome(site: Site, report: dict[str, Any], page: Path, today: datetime.date
     ssh = f"ssh -F {site.folder}/.ssh/config"
     invitations = sorted((site.folder / "invitations").glob("*.txt"))
     blocks = [
-        ("People", people(site, today)),
+        ("People", people(site, now)),
         (
             "Log in",
             [
@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     folder, reports = (Path(argument) for argument in (sys.argv[1:] if arguments is None else arguments))
     report = json.loads((reports / "report.json").read_text(encoding="utf-8"))
-    today = datetime.datetime.now(datetime.UTC).date()
-    print(welcome(load(folder, with_vault=False), report, reports / "report.html", today))
+    now = datetime.datetime.now(datetime.UTC)
+    print(welcome(load(folder, with_vault=False), report, reports / "report.html", now))
     return 0
 
 
