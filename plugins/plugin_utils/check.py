@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, schema
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import flows
-from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import PROBES, compile_policy, contacts
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import EXTERNAL, PROBES, compile_policy, contacts
 from ansible_collections.sallyport.im.plugins.plugin_utils.new_site import collisions_with_others
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, Site, load
 
@@ -53,9 +53,31 @@ def summary(site: Site, now: datetime.datetime) -> str:
         lines.append(f"            and {len(disabled) - MOST_LISTED} more")
     if alone:
         lines.append(f"  alone     {_some(alone)}: sees nobody and is seen by nobody")
+    lines += _external(site, now)
     lines.append(f"  authority {_authority(site, now.date())}")
     lines.append("  flows     " + "\n            ".join(_flow_lines(site)))
     return "\n".join(lines)
+
+
+def _external(site: Site, now: datetime.datetime) -> list[str]:
+    """Say who may talk to whom outside, until when, and which consumer services are permitted."""
+    if site.external_domain is None:
+        return []
+    granted = {person.id: person.external for person in site.people if person.external}
+    lines = [f"  external  {site.external_domain}: {_some([*granted]) if granted else 'nobody'} may talk to partners"]
+    for person, grant in granted.items():
+        lines.append(f"            {person}: {grant.why_disabled(now) or f'until {grant.until}'} ({grant.reason})")
+    policy = compile_policy(site, EXTERNAL)
+    for partner in site.settings.partners:
+        state = partner.why_disabled(now) or f"until {partner.until}"
+        whom = f"{len(partner.contacts)} people there" + (" and everybody else of it" if partner.whole_domain else "")
+        where = "from its addresses" if partner.addresses else "from any address"
+        ours = _some(policy["partners"][partner.domain]["people"])
+        lines.append(f"  partner   {partner.domain} ({partner.name}): {state}; {ours} with {whom}; {where}")
+    for permitted in site.settings.consumer_im.permitted:
+        state = permitted.why_disabled(now) or f"until {permitted.until}"
+        lines.append(f"  permitted {permitted.service}: {state} ({permitted.reason})")
+    return lines
 
 
 def _authority(site: Site, today: datetime.date) -> str:

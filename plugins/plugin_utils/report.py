@@ -49,12 +49,12 @@ PRACTICES: dict[str, Practice] = {
     ),
     "R4": Practice(
         "Outside contact only for those who need it",
-        "A second, separate server; an account there has a reason and an end date.",
+        "A second, separate server; an account there has a reason and an end date, and ends by itself.",
     ),
     "R5": Practice(
         "Everything is encrypted",
         "Signing in, messages, files and administration are encrypted on every path; nothing is accepted in the clear.",
-        "The paths to the log host and to partners, which come with those parts.",
+        "The path to the log host, which comes with that part.",
     ),
     "R6": Practice(
         "The outside server is locked down too",
@@ -62,14 +62,13 @@ PRACTICES: dict[str, Practice] = {
     ),
     "R7": Practice(
         "The firewall closes every other way",
-        "Messages leave only through that server; consumer messengers are blocked.",
-        "Messengers that hide in the web, which is permitted: blocking them by name and by address comes with the "
-        "external server.",
+        "Messages leave only through that server; consumer messengers are blocked by port, address and name. A phone on "
+        "mobile data is out of reach, and so is what hides in a page that is permitted.",
     ),
     "R8": Practice(
         "Only known and trusted contacts",
-        "Contact lists come from the company's groups. Nobody can add a stranger, and no stranger can reach anybody.",
-        "Contacts outside the company, which come with the external server.",
+        "Contact lists come from the company's groups and its partners. Nobody can add a stranger, and no stranger can "
+        "reach anybody.",
     ),
     "R9": Practice(
         "Everything is logged",
