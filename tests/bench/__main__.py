@@ -20,7 +20,7 @@ REPEATS = 3
 
 def main() -> None:
     """Measure, and print a table."""
-    settings = host_settings(load(INVENTORY), HOST, datetime.datetime.now(datetime.UTC).date())
+    settings = host_settings(load(INVENTORY), HOST, datetime.datetime.now(datetime.UTC))
     packages = settings["packages"]
     print(f"== a bare install of the {len(packages)} packages of {HOST} ==", flush=True)
     anew(HOST)
