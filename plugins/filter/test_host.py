@@ -15,9 +15,10 @@ description:
   - Says from the inventory alone in which networks a test host stands, by which routes it reaches the others,
     and which names it finds.
   - Hosts of the site go through the gateway to every other network. Hosts outside reach the site through the
-    gateway, and everything else directly.
+    gateway, and everything else directly. The gateway reaches the networks that are played through the host that
+    plays them.
   - Used by C(playbooks/test_hosts.yml) only. It knows nothing of a real site.
-positional: _input, name, zones, roles, names
+positional: _input, name, zones, roles, names, played
 options:
   _input:
     description: Variables of all hosts, as in C(hostvars). Each host has C(ansible_host) and C(sallyport_addresses).
@@ -32,13 +33,18 @@ options:
     type: dict
     required: true
   roles:
-    description: Names of the hosts by group, as in C(groups). Read are V(gateway) and the groups of O(names).
+    description: Names of the hosts by group, as in C(groups). Read are V(gateway), V(outside) and the groups of O(names).
     type: dict
     required: true
   names:
     description: Names that are in no DNS, by group, each a list; all hosts find the group's first host under them.
     type: dict
     required: true
+  played:
+    description: Networks of the Internet that the first host of the group V(outside) plays.
+    type: list
+    elements: str
+    default: []
 author:
   - The Sallyport engineers
 """
@@ -147,12 +153,30 @@ def routes(own: Addresses, gateway: Addresses, zones: Mapping[str, Iterable[str]
     return [f"default via {address}" for address in by_version(gateway[shared]).values()]
 
 
+def routes_to_played(player: Addresses, played: Iterable[str]) -> list[str]:
+    """Say how the gateway reaches what a host outside plays.
+
+    Args:
+        player: that host's addresses by network.
+        played: networks, as CIDR.
+
+    Returns:
+        Arguments of `ip route replace`; none for networks of an IP version that the player does not have.
+
+    """
+    near = by_version(player["outside"])
+    networks = {ipaddress.ip_network(network) for network in played}
+    ordered = sorted(networks, key=lambda network: (network.version, network.network_address, network.prefixlen))
+    return [f"{network} via {near[network.version]}" for network in ordered if network.version in near]
+
+
 def test_host(
     hostvars: Mapping[str, Any],
     name: str,
     zones: Mapping[str, list[str]],
     roles: Mapping[str, list[str]],
     names: Mapping[str, Iterable[str]],
+    played: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Say what Docker must know of one host of the demo site.
 
@@ -160,8 +184,9 @@ def test_host(
         hostvars: variables of all hosts.
         name: the host.
         zones: networks by name, as CIDR; `outside` among them.
-        roles: names of hosts by group; `gateway` and those of `names` are read.
+        roles: names of hosts by group; `gateway`, `outside` and those of `names` are read.
         names: names by group, under which all hosts find the group's first host.
+        played: networks of the Internet that the first host of `outside` plays.
 
     Returns:
         `networks` and `environment`, as the filter's documentation says.
@@ -184,8 +209,11 @@ def test_host(
         found = hostvars[roles[group][0]]["sallyport_addresses"]
         for addresses in found.values():
             lines += [" ".join([address, *group_names]) for address in by_version(addresses).values()]
+    ways = routes(own, gateway, zones)
+    if name == gateway_name and played:
+        ways += routes_to_played(addresses_of(hostvars[roles["outside"][0]], zones), played)
     environment = {
-        "TEST_HOST_ROUTES": ",".join(routes(own, gateway, zones)),
+        "TEST_HOST_ROUTES": ",".join(ways),
         "TEST_HOST_NAMES": ",".join(lines),
     }
     if name == gateway_name:

@@ -59,6 +59,18 @@ def test_every_way_leads_through_the_gateway(name: str, routes: str) -> None:
     assert described(name)["environment"]["TEST_HOST_ROUTES"] == routes
 
 
+def test_the_gateway_reaches_what_is_played_through_the_player() -> None:
+    played = ["2001:db8::/32", "198.51.100.0/24", "198.51.100.0/24", "192.0.2.7/32"]
+    found = {name: describe(HOSTS, name, ZONES, GROUPS, NAMES, played)["environment"] for name in HOSTS}
+    assert found["gw"]["TEST_HOST_ROUTES"] == (
+        "default via 10.0.9.1,192.0.2.7/32 via 10.0.9.31,198.51.100.0/24 via 10.0.9.31,2001:db8::/32 via fd00:9::31"
+    )
+    # the others go by the gateway as ever
+    assert {name: found[name] for name in ("server", "desk", "world")} == {
+        name: described(name)["environment"] for name in ("server", "desk", "world")
+    }
+
+
 def test_only_the_gateway_hides_what_is_behind_it() -> None:
     environment = described("gw")["environment"]
     assert environment["TEST_HOST_BEHIND"] == "10.0.1.0/24, 10.0.2.0/24"
