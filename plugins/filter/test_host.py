@@ -18,7 +18,7 @@ description:
     gateway, and everything else directly. The gateway reaches the networks that are played through the host that
     plays them.
   - Used by C(playbooks/test_hosts.yml) only. It knows nothing of a real site.
-positional: _input, name, zones, roles, names, played
+positional: _input, name
 options:
   _input:
     description: Variables of all hosts, as in C(hostvars). Each host has C(ansible_host) and C(sallyport_addresses).
@@ -33,7 +33,8 @@ options:
     type: dict
     required: true
   roles:
-    description: Names of the hosts by group, as in C(groups). Read are V(gateway), V(outside) and the groups of O(names).
+    description:
+      - Names of the hosts by group, as in C(groups). Read are V(gateway), V(outside) and the groups of O(names).
     type: dict
     required: true
   names:
@@ -44,7 +45,7 @@ options:
     description: Networks of the Internet that the first host of the group V(outside) plays.
     type: list
     elements: str
-    default: []
+    required: true
 author:
   - The Sallyport engineers
 """
@@ -52,9 +53,10 @@ author:
 EXAMPLES = r"""
 - name: Networks of a test host
   ansible.builtin.debug:
-    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=test_hosts_zones, roles=groups, names=site_names) }}"
+    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=test_hosts_zones, roles=groups, names=site_names, played=nets) }}"
   vars:
     site_names: {outside: [partner.example]}
+    nets: [198.51.100.0/24]
 """
 
 RETURN = r"""
@@ -173,10 +175,11 @@ def routes_to_played(player: Addresses, played: Iterable[str]) -> list[str]:
 def test_host(
     hostvars: Mapping[str, Any],
     name: str,
+    *,
     zones: Mapping[str, list[str]],
     roles: Mapping[str, list[str]],
     names: Mapping[str, Iterable[str]],
-    played: Iterable[str] = (),
+    played: Iterable[str],
 ) -> dict[str, Any]:
     """Say what Docker must know of one host of the demo site.
 
@@ -210,7 +213,7 @@ def test_host(
         for addresses in found.values():
             lines += [" ".join([address, *group_names]) for address in by_version(addresses).values()]
     ways = routes(own, gateway, zones)
-    if name == gateway_name and played:
+    if name == gateway_name:
         ways += routes_to_played(addresses_of(hostvars[roles["outside"][0]], zones), played)
     environment = {
         "TEST_HOST_ROUTES": ",".join(ways),

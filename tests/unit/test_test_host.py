@@ -32,7 +32,7 @@ NAMES = {"outside": ["partner.example", "chat.partner.example"]}
 
 
 def described(name: str) -> dict[str, Any]:
-    return describe(HOSTS, name, ZONES, GROUPS, NAMES)
+    return describe(HOSTS, name, zones=ZONES, roles=GROUPS, names=NAMES, played=[])
 
 
 def test_a_host_stands_in_its_networks_and_in_that_of_administration() -> None:
@@ -61,7 +61,8 @@ def test_every_way_leads_through_the_gateway(name: str, routes: str) -> None:
 
 def test_the_gateway_reaches_what_is_played_through_the_player() -> None:
     played = ["2001:db8::/32", "198.51.100.0/24", "198.51.100.0/24", "192.0.2.7/32"]
-    found = {name: describe(HOSTS, name, ZONES, GROUPS, NAMES, played)["environment"] for name in HOSTS}
+    given: dict[str, Any] = {"zones": ZONES, "roles": GROUPS, "names": NAMES, "played": played}
+    found = {name: describe(HOSTS, name, **given)["environment"] for name in HOSTS}
     assert found["gw"]["TEST_HOST_ROUTES"] == (
         "default via 10.0.9.1,192.0.2.7/32 via 10.0.9.31,198.51.100.0/24 via 10.0.9.31,2001:db8::/32 via fd00:9::31"
     )
@@ -88,4 +89,4 @@ def test_names_lead_to_the_addresses_of_the_host() -> None:
 def test_an_address_in_no_network_is_refused_and_says_which_there_are() -> None:
     hosts = HOSTS | {"desk": HOSTS["desk"] | {"ansible_host": "192.168.7.7"}}
     with pytest.raises(ValueError, match=r"192\.168\.7\.7 is in no network .* admin 10\.0\.0\.0/24"):
-        describe(hosts, "desk", ZONES, GROUPS, NAMES)
+        describe(hosts, "desk", zones=ZONES, roles=GROUPS, names=NAMES, played=[])
