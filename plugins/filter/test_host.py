@@ -53,9 +53,10 @@ author:
 EXAMPLES = r"""
 - name: Networks of a test host
   ansible.builtin.debug:
-    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=test_hosts_zones, roles=groups, names=site_names, played=nets) }}"
+    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=zones, roles=groups, names=names, played=nets) }}"
   vars:
-    site_names: {outside: [partner.example]}
+    zones: {servers: [10.0.1.0/24], outside: [10.0.9.0/24]}
+    names: {outside: [partner.example]}
     nets: [198.51.100.0/24]
 """
 
