@@ -19,17 +19,19 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from probe import helpers, network, passwords, stream
+from probe import helpers, network, passwords, stream, web
 from probe.client import Sessions
+from probe.servers import Peers
 
 
 def commands(
-    sessions: Sessions, old_tls: helpers.OldTlsServer, listeners: network.Listeners
+    sessions: Sessions, peers: Peers, old_tls: helpers.OldTlsServer, listeners: network.Listeners
 ) -> dict[str, Callable[..., Any]]:
     """Return everything that the probe can do, by name.
 
     Args:
         sessions: The signed-in clients.
+        peers: The streams as another server.
         old_tls: The control server for old TLS versions.
         listeners: What listens for a while.
 
@@ -55,6 +57,10 @@ def commands(
         network.ask_name,
         network.ask_time,
         network.through_relay,
+        web.fetch,
+        web.fetch_all,
+        web.ask_over_https,
+        web.ask_over_tls,
         listeners.listen,
         listeners.listen_no_more,
         passwords.sign_in_here,
@@ -64,6 +70,12 @@ def commands(
         sessions.wait,
         sessions.received,
         sessions.close,
+        peers.peer_open,
+        peers.peer_send,
+        peers.peer_wait,
+        peers.peer_received,
+        peers.peer_state,
+        peers.peer_close,
     ]
     return {
         **{function.__name__: function for function in plain},
@@ -104,8 +116,8 @@ async def serve(source: TextIO, out: TextIO) -> None:
         loop.call_soon_threadsafe(lines.put_nowait, "")
 
     threading.Thread(target=read, daemon=True).start()
-    sessions, old_tls, listeners = Sessions(), helpers.OldTlsServer(), network.Listeners()
-    known = commands(sessions, old_tls, listeners)
+    sessions, peers, old_tls, listeners = Sessions(), Peers(), helpers.OldTlsServer(), network.Listeners()
+    known = commands(sessions, peers, old_tls, listeners)
     running: set[asyncio.Task[None]] = set()
     try:
         while line := await lines.get():
@@ -115,6 +127,7 @@ async def serve(source: TextIO, out: TextIO) -> None:
     finally:
         old_tls.stop()
         listeners.listen_no_more()
+        peers.close_all()
         await sessions.close_all()
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from probe.stream import tcp_connect
 
-RECORDS = {"A": 1, "TXT": 16, "AAAA": 28, "SRV": 33}
+RECORDS = {"A": 1, "TXT": 16, "AAAA": 28, "SRV": 33, "HTTPS": 65}
 RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED"}
 TCP, UDP = "tcp", "udp"
 
@@ -187,7 +187,7 @@ def ask_name(server: str, name: str, kind: str = "A", protocol: str = UDP, timeo
     Args:
         server: Its address.
         name: The name.
-        kind: ``A``, ``AAAA``, ``TXT`` or ``SRV``.
+        kind: A key of `RECORDS`.
         protocol: ``udp`` or ``tcp``.
         timeout: Seconds to wait.
 
@@ -195,8 +195,7 @@ def ask_name(server: str, name: str, kind: str = "A", protocol: str = UDP, timeo
         ``result`` (``answered``, ``silent``, ``refused``), ``rcode`` in the protocol's words, ``answers``, ``why``.
     """
     number = secrets.randbits(16)
-    question = struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + _name(name)
-    question += struct.pack("!HH", RECORDS[kind], 1)
+    question = question_for(number, name, kind)
     if protocol == UDP:
         said = udp_ask(server, 53, packet=question, timeout=timeout)
         data = bytes.fromhex(said["data"])
@@ -208,9 +207,20 @@ def ask_name(server: str, name: str, kind: str = "A", protocol: str = UDP, timeo
                 data = answer.read(struct.unpack("!H", answer.read(2))[0])
         except (OSError, struct.error) as error:
             said, data = {"result": "refused", "why": str(error)}, b""
-    if len(data) < 12 or data[:2] != question[:2]:
-        outcome = said["result"] if not data else "silent"
-        return {"result": outcome, "rcode": "", "answers": [], "why": said["why"] or "no answer"}
+    if not data:
+        return {"result": said["result"], "rcode": "", "answers": [], "why": said["why"] or "no answer"}
+    return read_answer(data, number, kind)
+
+
+def question_for(number: int, name: str, kind: str) -> bytes:
+    """Return the message that asks for a name; ``kind`` is a key of `RECORDS`."""
+    return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + _name(name) + struct.pack("!HH", RECORDS[kind], 1)
+
+
+def read_answer(data: bytes, number: int, kind: str) -> dict[str, Any]:
+    """Return what a message says, in the form of `ask_name`; one that answers another question is no answer."""
+    if len(data) < 12 or data[:2] != struct.pack("!H", number):
+        return {"result": "silent", "rcode": "", "answers": [], "why": "no answer"}
     rcode = RCODES.get(data[3] & 0x0F, str(data[3] & 0x0F))
     return {"result": "answered", "rcode": rcode, "answers": _answers(data, RECORDS[kind]), "why": rcode}
 

@@ -146,7 +146,9 @@ class Stream:
     def _restart(self) -> None:
         self.parser: Any = ET.XMLPullParser(("start", "end", "start-ns"))
         self.depth = 0
+        self.over = False
         self.namespace = ""  # the default one of the other side's stream: it says whom it takes us for
+        self.number = ""  # the id that the other side gave the stream
 
     def encrypt(self, context: ssl.SSLContext, server_name: str) -> None:
         """Put TLS on the connection.
@@ -250,13 +252,17 @@ class Stream:
                 if self.depth == 0 and not prefix:
                     self.namespace = uri
             elif event == "start":
+                if self.depth == 0:
+                    self.number = element.get("id", "")
                 self.depth += 1
             else:
                 self.depth -= 1
                 if self.depth == 1:
                     found.append(element)
                 elif self.depth == 0:
-                    raise Refused("stream", "the server ended the stream")
+                    self.over = True
+        if self.over and not found:
+            raise Refused("stream", "the server ended the stream")
         return found
 
     def starttls(self, features: ET.Element, context: ssl.SSLContext, server_name: str) -> None:
