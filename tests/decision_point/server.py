@@ -8,6 +8,7 @@ checkout, so that what is tested is what is shipped.
 from __future__ import annotations
 
 import copy
+import datetime
 import hashlib
 import json
 import subprocess
@@ -30,15 +31,16 @@ Policy = dict[str, Any]
 
 
 def person(name: str, *groups: str, first: str | None = None, last: str | None = None) -> dict[str, Any]:
-    """Returns a person of the policy; dates are YYYY-MM-DD."""
+    """Returns a person of the policy; first and last are instants, YYYY-MM-DDTHH:MM:SSZ."""
     return {"name": name, "groups": list(groups), "from": first, "until": last}
 
 
 # alice, bob: staff. carl: board, which staff does not see. dora: expired. erik: both groups of the shared room.
 POLICY: Policy = {
-    "format": 1,
+    "format": 2,
     "kit": "0.1.0",
     "site": "test",
+    "profile": "internal",
     "domain": DOMAIN,
     "rooms_domain": ROOMS,
     "files_domain": FILES,
@@ -46,9 +48,9 @@ POLICY: Policy = {
         "alice": person("Alice Ek", "staff"),
         "bob": person("Bob Lind", "staff"),
         "carl": person("Carl Ny", "board"),
-        "dora": person("Dora Old", "staff", last="2020-01-31"),
+        "dora": person("Dora Old", "staff", last="2020-02-01T00:00:00Z"),
         "erik": person("Erik Ö", "staff"),
-        "fred": person("Fred Later", "staff", first="2999-01-01"),
+        "fred": person("Fred Later", "staff", first="2999-01-01T00:00:00Z"),
     },
     "groups": {"staff": {"title": "Staff", "sees": ["staff"]}, "board": {"title": "The Board", "sees": ["board"]}},
     "rooms": {
@@ -57,7 +59,18 @@ POLICY: Policy = {
         "hall": {"title": "Hall", "groups": ["staff", "board"]},
     },
     "calls": "refuse",
+    "partners": {},
+    "partner_links": "refuse",
+    "rates": {"messages_per_minute": 60, "burst": 30},
 }
+
+
+def instant(seconds: float) -> str:
+    """Returns the instant so many seconds from now."""
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 # ghost is an account that somebody made by hand: it is in no site file.
 ACCOUNTS = ("alice", "bob", "carl", "dora", "erik", "fred", "ghost")
 

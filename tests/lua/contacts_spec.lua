@@ -12,7 +12,7 @@ local function digest(text)
 	return known[text];
 end
 
-local function lists(change, day) return contacts.new(helper.policy(change), day or helper.today, digest); end
+local function lists(change, now) return contacts.new(helper.policy(change), now or helper.now, digest); end
 
 local function names(list)
 	local found = {};
@@ -29,12 +29,12 @@ describe("contact lists", function()
 
 	it("are empty for everybody else", function()
 		for _, name in ipairs({ "dora", "fred", "ghost" }) do assert.same({}, names(lists():list(name))); end
-		assert.same({}, names(contacts.new(nil, helper.today, digest):list("alice")));
+		assert.same({}, names(contacts.new(nil, helper.now, digest):list("alice")));
 	end);
 
-	it("follow the dates", function()
-		assert.same({ "alice@im.x", "bob@im.x", "dora@im.x" }, names(lists(nil, "2026-06-30"):list("alice")));
-		assert.same({ "alice@im.x", "bob@im.x", "fred@im.x" }, names(lists(nil, "2026-07-02"):list("alice")));
+	it("follow the time", function()
+		assert.same({ "alice@im.x", "bob@im.x", "dora@im.x" }, names(lists(nil, "2026-06-30T23:59:59Z"):list("alice")));
+		assert.same({ "alice@im.x", "bob@im.x", "fred@im.x" }, names(lists(nil, "2026-07-02T00:00:00Z"):list("alice")));
 	end);
 
 	it("carry names and only the titles that the reader sees", function()
@@ -57,12 +57,24 @@ describe("contact lists", function()
 		assert.not_equal(before, lists(function(d) d.groups.staff.title = "X"; end):list("alice").version);
 	end);
 
+	it("hold the contacts of one's own partners, under their names, while these last", function()
+		local function external(now) return contacts.new(helper.external_policy(), now or helper.now, digest); end
+		assert.same({ "carol@partner.x", "kim@whole.x" }, names(external():list("alice")));
+		assert.same({ "kim@whole.x" }, names(external():list("bob")));
+		assert.same({}, names(external():list("dora")));
+		assert.same({ "probe-a@ext.x" }, names(external():list("probe-a")));
+		assert.same({ subscription = "both"; name = "Carol Dahl"; groups = { ["Partner Ltd"] = true } },
+			external():list("alice").items["carol@partner.x"]);
+		assert.same({ "carol@next.x", "carol@partner.x", "kim@whole.x" }, names(external("2026-07-02T08:00:00Z"):list("alice")));
+		assert.same({}, names(external("2026-08-01T00:00:00Z"):list("bob")));
+	end);
+
 	it("differ by what was added, changed and removed", function()
 		local old = lists():list("alice");
 		local new = lists(function(d)
 			d.people.bob.name = "Robert";
 			d.people.carl.groups = { "staff" };
-			d.people.alice["until"] = "2020-01-01";
+			d.people.alice["until"] = "2020-01-01T00:00:00Z";
 		end):list("bob");
 		assert.same({ added = { "carl@im.x" }; changed = { "bob@im.x" }; removed = { "alice@im.x" } }, contacts.difference(old, new));
 		local made = lists();

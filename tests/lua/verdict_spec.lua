@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
 local verdicts = helper.load("sallyport", "verdict");
-local policy, today = helper.policy(), helper.today;
+local policy, now = helper.policy(), helper.now;
 
 local function facts(over)
 	local f = { stanza = "message"; source = "person"; from = "alice"; target = "person"; to = "bob" };
@@ -10,7 +10,7 @@ local function facts(over)
 end
 
 local function rule(over, with)
-	local verdict = verdicts.outbound(with or policy, today, facts(over));
+	local verdict = verdicts.outbound(with or policy, now, facts(over));
 	return verdict.verdict .. " " .. verdict.rule;
 end
 
@@ -75,27 +75,27 @@ describe("the verdict on the way out", function()
 	it("refuses everything but oneself without a policy", function()
 		for _, target in ipairs({ "person", "server", "rooms", "room", "occupant", "files", "foreign" }) do
 			assert.equal("refused no-policy", (function()
-				local v = verdicts.outbound(nil, today, facts({ target = target }));
+				local v = verdicts.outbound(nil, now, facts({ target = target }));
 				return v.verdict .. " " .. v.rule;
 			end)());
 		end
-		assert.equal("allowed", verdicts.outbound(nil, today, facts({ target = "self" })).verdict);
-		assert.equal("refused", verdicts.outbound(nil, today, facts({ target = "self"; roster_change = true })).verdict);
+		assert.equal("allowed", verdicts.outbound(nil, now, facts({ target = "self" })).verdict);
+		assert.equal("refused", verdicts.outbound(nil, now, facts({ target = "self"; roster_change = true })).verdict);
 	end);
 
 	it("does not tell a stranger from nobody, nor a closed room from none", function()
 		for _, stanza in ipairs({ "message", "presence", "iq" }) do
-			assert.same(verdicts.outbound(policy, today, facts({ stanza = stanza; to = "carl" })),
-				verdicts.outbound(policy, today, facts({ stanza = stanza; to = "nobody" })));
-			assert.same(verdicts.outbound(policy, today, facts({ stanza = stanza; target = "room"; to = "board" })),
-				verdicts.outbound(policy, today, facts({ stanza = stanza; target = "room"; to = "none" })));
+			assert.same(verdicts.outbound(policy, now, facts({ stanza = stanza; to = "carl" })),
+				verdicts.outbound(policy, now, facts({ stanza = stanza; to = "nobody" })));
+			assert.same(verdicts.outbound(policy, now, facts({ stanza = stanza; target = "room"; to = "board" })),
+				verdicts.outbound(policy, now, facts({ stanza = stanza; target = "room"; to = "none" })));
 		end
 	end);
 end);
 
 describe("the verdict on what arrives unjudged", function()
 	local function inbound(over, with)
-		local v = verdicts.inbound(with, today, facts(over));
+		local v = verdicts.inbound(with, now, facts(over));
 		return v.verdict .. " " .. v.rule;
 	end
 

@@ -63,7 +63,7 @@ local function closed(name, address)
 end
 
 local function is_person(name)
-	return core.policy ~= nil and core.policy:valid(name, core.today());
+	return core.policy ~= nil and core.policy:valid(name, core.now());
 end
 
 -- A name that cannot sign in gets a challenge like any other, so that asking does not tell who works here: a salt

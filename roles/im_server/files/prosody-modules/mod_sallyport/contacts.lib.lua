@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Contact lists from the groups of the policy. Pure.
--- People with the same groups see the same people, so one list per combination of groups serves them all:
+-- Contact lists from the groups and the partners of the policy. Pure.
+-- People with the same groups and partners see the same contacts, so one list per combination serves them all:
 -- 500 people in one group cost one list, not 500.
 
 local M = {};
@@ -11,10 +11,10 @@ local contacts = {};
 contacts.__index = contacts;
 
 --- @param policy compiled policy, or nil (everybody's list is then empty)
--- @param today  YYYY-MM-DD
+-- @param now    the instant that the lists are for
 -- @param digest function(text) -> positive whole number, the version of a list (RFC 6121, 2.6)
-function M.new(policy, today, digest)
-	return setmetatable({ policy = policy; today = today; digest = digest; lists = {}; steps = {} }, contacts);
+function M.new(policy, now, digest)
+	return setmetatable({ policy = policy; now = now; digest = digest; lists = {}; steps = {} }, contacts);
 end
 
 local function sorted(set)
@@ -36,37 +36,45 @@ local function titles(policy, person, sees)
 	return shown, table.concat(text, "\2");
 end
 
-local function build(self, sees)
-	local policy, items, lines = self.policy, {}, {};
-	local seen = {};
+-- Shared by all readers of the list: nothing may change an item in place.
+local function add(list, address, name, shown, text)
+	local line = name .. "\1" .. text;
+	list.items[address] = { subscription = "both"; name = name; groups = shown };
+	list.names[address] = line;
+	list.lines[#list.lines + 1] = address .. "\1" .. line;
+end
+
+local function build(self, sees, domains)
+	local policy, list, seen = self.policy, { items = {}; names = {}; lines = {} }, {};
 	for group in pairs(sees) do
 		for name in pairs(policy.members[group]) do seen[name] = true; end
 	end
-	local names = {};
 	for _, name in ipairs(sorted(seen)) do
-		if policy:valid(name, self.today) then
+		if policy:valid(name, self.now) then
 			local person = policy.people[name];
-			local shown, text = titles(policy, person, sees);
-			-- Shared by all readers of this list: nothing may change an item in place.
-			local line = name .. "\1" .. person.name .. "\1" .. text;
-			items[name .. "@" .. policy.domain] = { subscription = "both"; name = person.name; groups = shown };
-			names[name .. "@" .. policy.domain] = line;
-			lines[#lines + 1] = line;
+			add(list, name .. "@" .. policy.domain, person.name, titles(policy, person, sees));
 		end
 	end
-	return { items = items; names = names; version = self.digest(table.concat(lines, "\n")) };
+	for _, domain in ipairs(domains) do
+		local partner = policy.partners[domain];
+		for _, contact in ipairs(sorted(partner.contacts)) do
+			add(list, contact .. "@" .. domain, partner.contacts[contact], { [partner.name] = true }, partner.name);
+		end
+	end
+	list.version = self.digest(table.concat(list.lines, "\n"));
+	return list;
 end
 
 --- The list of one person, that person included (whoever uses it leaves that entry out).
--- @return { items = address -> roster item, version = number }
+-- @return { items = address -> roster item, names = address -> what is shown as one text, version = number }
 function contacts:list(name)
 	local policy = self.policy;
-	if not policy or not policy:valid(name, self.today) then return EMPTY; end
-	local sees = policy.people[name].sees;
-	local key = table.concat(sorted(sees), "\1");
+	if not policy or not policy:valid(name, self.now) then return EMPTY; end
+	local sees, domains = policy.people[name].sees, policy:partners_of(name, self.now);
+	local key = table.concat(sorted(sees), "\1") .. "\2" .. table.concat(domains, "\1");
 	local list = self.lists[key];
 	if not list then
-		list = build(self, sees);
+		list = build(self, sees, domains);
 		self.lists[key] = list;
 	end
 	return list;

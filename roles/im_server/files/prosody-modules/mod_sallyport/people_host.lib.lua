@@ -11,12 +11,14 @@ local st = require "prosody.util.stanza";
 local utf8 = require "prosody.util.encodings".utf8;
 local uuid = require "prosody.util.uuid".generate;
 
+local documents = module:require "document";
 local policies = module:require "policy";
 local verdicts = module:require "verdict";
 local facts = module:require "facts";
 local events = module:require "events";
 local contacts = module:require "contacts";
 local rosters = module:require "rosters";
+local accounts = module:require "accounts";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
 local FIRST = 1000;
@@ -27,8 +29,9 @@ local event_path = module:get_option_string("sallyport_events", "/var/log/prosod
 -- What the components and the authentication share with this host. Emptied on unload: then nothing is let through.
 local core = module:shared("/*/sallyport/core");
 
-local function today()
-	return os.date("!%Y-%m-%d");
+-- The time as the policy writes it.
+local function instant()
+	return os.date("!%Y-%m-%dT%H:%M:%SZ");
 end
 
 local function version_of(text)
@@ -112,7 +115,7 @@ local function outbound(event)
 	if stanza.name == "presence" and not stanza.attr.to then return nil; end
 	local where = places();
 	local seen = facts.read(stanza, where);
-	return carry_out(event, seen, verdicts.outbound(core.policy, today(), seen), where);
+	return carry_out(event, seen, verdicts.outbound(core.policy, instant(), seen), where);
 end
 
 -- `own` holds the presence by which this module tells people that somebody left their list.
@@ -123,7 +126,7 @@ local function inbound(event)
 	if own[stanza] or not stanza.attr.to then return nil; end
 	local where = places();
 	local seen = facts.read(stanza, where);
-	local verdict = verdicts.inbound(core.policy, today(), seen);
+	local verdict = verdicts.inbound(core.policy, instant(), seen);
 	if verdict.verdict == "allowed" then
 		-- Subscriptions were judged on the way out; what the server makes of its own must not change a contact list.
 		return seen.subscription and true or nil;
@@ -154,7 +157,7 @@ local function load_policy()
 	if not text then return nil, err; end
 	local data, why = json.decode(text);
 	if data == nil then return nil, ("%s is not JSON: %s"):format(policy_path, why or "unknown fault"); end
-	local faults = policies.faults(data, module.host, json.null);
+	local faults = documents.faults(data, module.host, json.null);
 	if #faults > 0 then
 		return nil, ("%s has %d fault(s): %s"):format(policy_path, #faults, table.concat(faults, "; "));
 	end
@@ -162,8 +165,9 @@ local function load_policy()
 end
 
 local function refresh()
-	core.day = today();
-	core.contacts = contacts.new(core.policy, core.day, version_of);
+	core.as_of = instant();
+	core.due = core.policy and core.policy:next_change(core.as_of);
+	core.contacts = contacts.new(core.policy, core.as_of, version_of);
 	rosters.refresh();
 	prosody.events.fire_event("sallyport-policy-changed");
 end
@@ -218,10 +222,11 @@ end
 -- Start ----------------------------------------------------------------------------------------------------------
 
 core.policy, core.digest, core.loaded, core.fault = nil, nil, nil, nil;
-core.host, core.today, core.record, core.places = module.host, today, record, places;
-rosters.start(core, own);
+core.host, core.now, core.record, core.places = module.host, instant, record, places;
+accounts.start(core);
+rosters.start(core, own, accounts.follow);
 reload();
-core.contacts = core.contacts or contacts.new(nil, today(), version_of);
+core.contacts = core.contacts or contacts.new(nil, instant(), version_of);
 core.active = true;
 local writable, why = log_file:ready();
 if not writable then
@@ -232,18 +237,18 @@ end
 module:hook_global("config-reloaded", reload);
 module:hook_global("reopen-log-files", function() log_file:close(); end);
 
--- Dates count at each verdict; contact lists and rooms follow right after midnight UTC, or within half a minute
--- when the clock was set. A fault must not end the timer.
-local function follow_date()
-	if core.day == today() or not core.policy then return; end
+-- The time counts at each verdict; contact lists, rooms, sessions and accounts follow within a second, also when the
+-- clock was set. A fault must not end the timer.
+local function follow_time()
+	local at = instant();
+	if not core.policy or at >= core.as_of and not (core.due and core.due <= at) then return; end
 	local ok, err = pcall(refresh);
-	if not ok then module:log("error", "Contact lists and rooms could not follow the date: %s", err); end
+	if not ok then module:log("error", "Contact lists, rooms and accounts could not follow the time: %s", err); end
 end
-core.follow_date = follow_date;
 
-module:add_timer(30, function()
-	follow_date();
-	return math.min(30, 86400 - now() % 86400 + 0.1);
+module:add_timer(0.5, function()
+	follow_time();
+	return 0.5;
 end);
 
 -- An account has so many devices at a time: Prosody itself knows no bound, and each session costs memory.
@@ -252,7 +257,7 @@ local most_sessions = module:get_option_integer("sallyport_sessions", 20, 1);
 
 module:hook("pre-resource-bind", function(event)
 	-- Signed in, and out of the policy before the session had an address: it would be missed when sessions are ended.
-	if not (core.policy and core.policy:valid(event.session.username, today())) then
+	if not (core.policy and core.policy:valid(event.session.username, instant())) then
 		local verdict = verdicts.refuse(core.policy and "sender" or "no-policy");
 		event.error = { type = verdict.error_type; condition = verdict.condition; text = verdict.reason };
 		return false;

@@ -13,10 +13,10 @@ local core, rooms;
 local reconciling = false;
 
 local function members_of(room)
-	local members, today = {}, core.today();
+	local members, now = {}, core.now();
 	for group in pairs(room.groups) do
 		for name in pairs(core.policy.members[group]) do
-			if core.policy:valid(name, today) then members[name .. "@" .. core.host] = true; end
+			if core.policy:valid(name, now) then members[name .. "@" .. core.host] = true; end
 		end
 	end
 	return members;
@@ -121,7 +121,7 @@ function M.start(shared)
 	module:hook("muc-occupant-pre-join", function(event)
 		local name, host = jid_split(event.stanza.attr.from);
 		local policy = core.policy;
-		if host == core.host and policy and policy:entitled(name, jid_split(event.room.jid), core.today()) then return nil; end
+		if host == core.host and policy and policy:entitled(name, jid_split(event.room.jid), core.now()) then return nil; end
 		return refuse(event, "room-closed", "auth", "registration-required");
 	end, 2000);
 	module:hook("muc-pre-set-affiliation", function(event)
@@ -134,7 +134,7 @@ function M.start(shared)
 		local policy = core.policy;
 		if host ~= core.host or not policy then return; end
 		for room, wanted in pairs(policy.rooms) do
-			if policy:entitled(name, room, core.today()) then
+			if policy:entitled(name, room, core.now()) then
 				event.reply:tag("item", { jid = room .. "@" .. module.host; name = wanted.title }):up();
 			end
 		end

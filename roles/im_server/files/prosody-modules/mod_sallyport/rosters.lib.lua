@@ -12,7 +12,7 @@ local SLICE = 0.025; -- seconds
 
 local M = {};
 
-local core, own;
+local core, own, finish;
 local shown = setmetatable({}, { __mode = "k" }); -- roster -> the list that it was made from
 local queue, first = {}, 1; -- what open sessions must still be told
 
@@ -66,7 +66,7 @@ end
 
 local function close_strangers()
 	for username, user in pairs(prosody.hosts[module.host].sessions) do
-		if core.policy and not core.policy:valid(username, core.today()) then
+		if core.policy and not core.policy:valid(username, core.now()) then
 			for _, session in pairs(user.sessions) do
 				guarded(session.close, session, { condition = "not-authorized"; text = "This account is not among the people of this site today" });
 			end
@@ -86,6 +86,7 @@ local function work()
 	end
 	queue, first, running = {}, 1, false;
 	close_strangers();
+	guarded(finish);
 	return nil;
 end
 
@@ -120,10 +121,10 @@ function M.refresh()
 			end
 		end
 	end
-	if not running then
-		running = true;
-		module:add_timer(0, work);
-	end
+	if running then return; end
+	running = true;
+	-- While the server starts, what comes last must wait for the other modules.
+	if #queue > 0 or not core.active then module:add_timer(0, work); else work(); end
 end
 
 --- @return how many notices have not been sent yet
@@ -133,8 +134,9 @@ end
 
 --- @param shared the core of the decision point
 -- @param marks  weak table of the presence that this library sends itself
-function M.start(shared, marks)
-	core, own = shared, marks;
+-- @param done   called when everybody has been told
+function M.start(shared, marks, done)
+	core, own, finish = shared, marks, done;
 	-- Last, so that nothing another module added stays.
 	module:hook("roster-load", fill, -1000);
 end

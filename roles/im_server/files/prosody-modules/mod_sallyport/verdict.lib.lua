@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- The verdict: a pure function of the facts of one stanza, the policy and the date.
+-- The verdict: a pure function of the facts of one stanza, the policy and the time.
 -- docs/decision-point.md lists the same rules in plain words; tests/lua/verdict_spec.lua guards them.
 
 local M = {};
@@ -62,8 +62,8 @@ function targets.files()
 	return allow("files");
 end
 
-function targets.person(policy, today, facts)
-	if policy:may_talk(facts.from, facts.to, today) then return allow("contact"); end
+function targets.person(policy, now, facts)
+	if policy:may_talk(facts.from, facts.to, now) then return allow("contact"); end
 	return M.refuse("stranger");
 end
 
@@ -72,18 +72,18 @@ function targets.rooms(_, _, facts)
 	return facts.stanza == "iq" and allow("rooms") or closed_room(facts);
 end
 
-function targets.room(policy, today, facts)
-	if not policy:entitled(facts.from, facts.to, today) then return closed_room(facts); end
+function targets.room(policy, now, facts)
+	if not policy:entitled(facts.from, facts.to, now) then return closed_room(facts); end
 	if facts.room_change then return M.refuse("room-locked"); end
 	return allow("room");
 end
 
 -- Joining, leaving and changing the nickname are presence to an occupant; anything else is private.
 -- An occupant that is not there is the room's business: it answers so itself.
-function targets.occupant(policy, today, facts)
-	local room = targets.room(policy, today, facts);
+function targets.occupant(policy, now, facts)
+	local room = targets.room(policy, now, facts);
 	if room.verdict == "refused" or facts.stanza == "presence" or not facts.occupant then return room; end
-	if facts.occupant == facts.from or policy:may_talk(facts.from, facts.occupant, today) then return room; end
+	if facts.occupant == facts.from or policy:may_talk(facts.from, facts.occupant, now) then return room; end
 	return M.refuse("room-private");
 end
 
@@ -91,18 +91,18 @@ function targets.foreign()
 	return M.refuse("foreign-domain");
 end
 
-local function may_invite(policy, today, from, invite)
-	return policy:may_talk(from, invite.person, today)
-		and policy:entitled(from, invite.room, today)
-		and policy:entitled(invite.person, invite.room, today);
+local function may_invite(policy, now, from, invite)
+	return policy:may_talk(from, invite.person, now)
+		and policy:entitled(from, invite.room, now)
+		and policy:entitled(invite.person, invite.room, now);
 end
 
 --- Judges one stanza of a local person, on its way out.
 -- @param policy compiled policy, or nil when none is in force
--- @param today  YYYY-MM-DD, UTC
+-- @param now    the instant, see policy.lib.lua
 -- @param facts  see facts.lib.lua
 -- @return a verdict: verdict "allowed" or "refused", rule, reason, and for refusals error_type and condition
-function M.outbound(policy, today, facts)
+function M.outbound(policy, now, facts)
 	if not policy then
 		return facts.target == "self" and not facts.roster_change and allow("self") or M.refuse("no-policy");
 	end
@@ -113,27 +113,27 @@ function M.outbound(policy, today, facts)
 	if facts.source == "server" then
 		return facts.target ~= "foreign" and allow("server") or M.refuse("foreign-domain");
 	end
-	if facts.target ~= "self" and not policy:valid(facts.from, today) then return M.refuse("sender"); end
+	if facts.target ~= "self" and not policy:valid(facts.from, now) then return M.refuse("sender"); end
 
-	local verdict = targets[facts.target](policy, today, facts);
+	local verdict = targets[facts.target](policy, now, facts);
 	if verdict.verdict == "refused" then return verdict; end
 	if facts.forged then return M.refuse("forged"); end
 	if facts.answer then return verdict; end
 	if facts.subscription or facts.roster_push then return M.refuse("roster-locked"); end
 	if facts.call and policy.calls ~= "permit" then return M.refuse("calls"); end
 	for _, invite in ipairs(facts.invites or {}) do
-		if not may_invite(policy, today, facts.from, invite) then return M.refuse("invitation"); end
+		if not may_invite(policy, now, facts.from, invite) then return M.refuse("invitation"); end
 	end
 	return verdict;
 end
 
 --- Judges one stanza that arrives at a local address without having passed outbound().
 -- What the server sends in the name of a person (a notification, a late bounce) must obey the policy as well.
-function M.inbound(policy, today, facts)
+function M.inbound(policy, now, facts)
 	if facts.source == "foreign" then return M.refuse(policy and "foreign-domain" or "no-policy"); end
 	if facts.source ~= "person" or facts.target ~= "person" or facts.from == facts.to then return allow("server"); end
 	if not policy then return M.refuse("no-policy"); end
-	return targets.person(policy, today, facts);
+	return targets.person(policy, now, facts);
 end
 
 return M;
