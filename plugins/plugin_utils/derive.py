@@ -72,7 +72,8 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate and invitation_note.
+        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate and
+        invitation_note.
 
     Raises:
         KeyError: there is no such host.
@@ -160,9 +161,9 @@ def _note(site: Site, profile: str) -> str:
     if profile == INTERNAL:
         return f"This address is for colleagues: whose address ends in @{site.domain}."
     return (
-        f"This address is for partners of {site.settings.company}, and for nothing else. Add it to your chat program as "
-        f"a second account; your contact list there shows the partners. With colleagues, go on using the one that ends "
-        f"in @{site.domain}."
+        f"This address is for partners of {site.settings.company}, and for nothing else. Add it to your chat program "
+        f"as a second account; your contact list there shows the partners. With colleagues, go on using the one that "
+        f"ends in @{site.domain}."
     )
 
 

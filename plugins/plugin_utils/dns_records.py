@@ -19,8 +19,8 @@ def dns_records(domain: str, addresses: Iterable[str], *, files: bool = True, pa
         partners: whether the records are for other servers, and not for the people's clients.
 
     Returns:
-        A or AAAA for the server and its files, SRV for both ways to sign in (RFC 6120 3.2.1, XEP-0368), or for both ways
-        between servers. Rooms need none: clients reach them through the server.
+        A or AAAA for the server and its files, SRV for both ways to sign in (RFC 6120 3.2.1, XEP-0368), or for both
+        ways between servers. Rooms need none: clients reach them through the server.
 
     Raises:
         ValueError: an address is none.

@@ -76,8 +76,8 @@ def _server(source: Source, host_source: Source, hosts: tuple[Host, ...]) -> Ite
             yield source.fault(
                 location,
                 f"{why}, but the site has no external server",
-                allowed="a domain for it under sallyport.domains.external, a network under sallyport.networks.dmz, and a "
-                "host in the group im_external; or none of all this",
+                allowed="a domain for it under sallyport.domains.external, a network under sallyport.networks.dmz, and "
+                "a host in the group im_external; or none of all this",
             )
         return
     if not network:
@@ -130,7 +130,9 @@ def _partners(source: Source) -> Iterator[Fault]:
                 allowed="one entry for each partner",
             )
         seen.setdefault(domain, location)
-        if find(source, (*PARTNERS, number, "authority"), str) and find(source, (*PARTNERS, number, "fingerprints"), tuple):
+        if find(source, (*PARTNERS, number, "authority"), str) and find(
+            source, (*PARTNERS, number, "fingerprints"), tuple
+        ):
             yield source.fault(
                 (*PARTNERS, number, "authority"),
                 "beside `fingerprints` this has no effect: exactly those certificates are taken",

@@ -44,6 +44,8 @@ PER_ADDRESS_ENTRIES = 16384
 """Addresses whose connections are counted at the same time."""
 HOST_PART = "ffff:ffff:ffff:ffff::"
 """Who is outside is counted in IPv6 by network: each has 2^64 addresses of its own."""
+LONGEST_NAME = 80
+"""Characters of a partner's domain in the comment of a rule, which may have 128 bytes."""
 PROHIBITED = "reject with icmpx admin-prohibited"
 ADMIN = "admin"
 VERSIONS = (4, 6)
@@ -199,14 +201,21 @@ class _Ruleset:
         """
         entry = ["type filter hook prerouting priority dstnat - 10; policy accept;"]
         for version in VERSIONS:
+            if self._has("desktops", version):
+                # a question for names is answered by the gateway, whomever it was meant for
+                names = f"meta l4proto {{ tcp, udp }} th dport {SERVICES['dns'].port}"
+                entry.append(f"{_IP[version]} saddr @desktops{version} {names} accept")
+        for version in VERSIONS:
             if _of_version([*_all(self.networks)], version):
                 ip = _IP[version]
-                entry.append(f"{ip} saddr @site{version} {ip} daddr != @site{version} ct direction original jump consumer")
+                entry.append(
+                    f"{ip} saddr @site{version} {ip} daddr != @site{version} ct direction original jump consumer"
+                )
         services = consumer_im.rules(self.site)
         for service in services:
             yield f"chain consumer_{_word(service.id)}", [*self._refused_consumer(service)]
         yield "chain consumer", [*_verdicts(services)]
-        yield "chain before", entry
+        yield "chain outward", entry
 
     def _refused_consumer(self, service: consumer_im.ConsumerService) -> Iterator[str]:
         if service.permitted_until:
@@ -303,7 +312,8 @@ class _Ruleset:
             words.append(_what(service, version))
             if flow.service in INTERCEPTING:
                 words.append("ct status dnat")
-            yield " ".join([*words, f'accept comment "{flow.practice} {flow.service}"'])
+            of = f" {flow.whom[:LONGEST_NAME]}" if flow.whom else ""
+            yield " ".join([*words, f'accept comment "{flow.practice} {flow.service}{of}"'])
 
     def _from(self, source: str, version: int, only: Sequence[str] = ()) -> Iterator[str]:
         if source == OUTSIDE and only:
@@ -398,7 +408,8 @@ def _verdicts(services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
         found = [(str(net), one.id) for one in ordered for net in (one.addresses4 if version == 4 else one.addresses6)]
         yield from _map(f"{_IP[version]} daddr", found)
     for protocol in ("tcp", "udp"):
-        found, taken = [], []
+        found = []
+        taken: list[tuple[int, int]] = []
         for one in ordered:
             for ports in one.tcp if protocol == "tcp" else one.udp:
                 free = _without(_range(ports), taken)

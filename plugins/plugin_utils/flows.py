@@ -52,6 +52,7 @@ class Flow:
         practice: the practice that it serves, R1 to R12.
         why: in plain words.
         user: the Unix user whose processes alone may open it; only of the gateway itself.
+        whom: the partner whose flow it is, by its domain; empty for what is no partner's.
         only: networks of what is outside; empty for all of it.
         begins: the instant from which on it holds, as `2027-06-30T17:30:00Z`; empty when it always did.
         ends: the first instant at which it does not hold any more; empty for no end.
@@ -64,6 +65,7 @@ class Flow:
     practice: str
     why: str
     user: str = ""
+    whom: str = ""
     only: tuple[str, ...] = ()
     begins: str = ""
     ends: str = ""
@@ -214,7 +216,7 @@ def _federation(site: Site) -> Iterator[Flow]:
         return
     for partner, service in itertools.product(site.settings.partners, SERVER_SERVICES):
         why = f"The servers of {partner.domain} and ours exchange what people write"
-        limits = (tuple(map(str, partner.addresses)), partner.begins or "", partner.ends or "")
+        limits = (partner.domain, tuple(map(str, partner.addresses)), partner.begins or "", partner.ends or "")
         yield Flow(OUTSIDE, "im_external", service, "dmz", "R6", why, "", *limits)
         yield Flow("dmz", OUTSIDE, service, OUTSIDE, "R6", why, "", *limits)
 
@@ -252,7 +254,9 @@ def _outward(site: Site) -> Iterator[Flow]:
                 why = "Pages are fetched through the gateway, which looks at the name of the site"
                 yield Flow("desktops", GATEWAY, DIVERTED[permitted], "desktops", "R7", why)
             else:
-                yield Flow("desktops", OUTSIDE, permitted, OUTSIDE, "R7", "People's computers use what the site permits")
+                yield Flow(
+                    "desktops", OUTSIDE, permitted, OUTSIDE, "R7", "People's computers use what the site permits"
+                )
     if site.hosts_of(GATEWAY):
         for service, user, why in GATEWAY_ERRANDS:
             yield Flow(GATEWAY, OUTSIDE, service, OUTSIDE, "R7", why, user)
@@ -288,7 +292,7 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
             for flow in table.get((zone, group, service.name, place), ())
             if flow.holds(now) and flow.meets(own) and service.name not in INTERCEPTING
         ]
-        flow = may[0] if may and (zone != "admin" or source == CONTROL_NODE) else None
+        meets = may[0] if may and (zone != "admin" or source == CONTROL_NODE) else None
         found.append(
             Attempt(
                 source=source,
@@ -299,9 +303,9 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
                 service=service.name,
                 protocol=service.protocol,
                 port=service.port,
-                permitted=flow is not None,
-                practice=flow.practice if flow else "",
-                why=flow.why if flow else "",
+                permitted=meets is not None,
+                practice=meets.practice if meets else "",
+                why=meets.why if meets else "",
             )
         )
     return tuple(sorted(found))

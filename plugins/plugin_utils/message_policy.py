@@ -63,8 +63,9 @@ def compile_policy(site: Site, profile: str = INTERNAL) -> dict[str, Any]:
         profile: `internal`, for the people among themselves; or `external`, for those of them who may talk to partners.
 
     Returns:
-        The document, format 2, made of what JSON has. It holds what is over or has not begun as well, with its instants:
-        the server follows the clock by itself. The order of people and groups in the site file does not matter.
+        The document, format 2, made of what JSON has. It holds what is over or has not begun as well, with its
+        instants: the server follows the clock by itself. The order of people and groups in the site file does not
+        matter.
 
     Raises:
         ValueError: the site has no external server.
@@ -230,4 +231,4 @@ def contacts(policy: Policy, person: str, now: datetime.datetime) -> tuple[str, 
         if enabled(policy, person, now) and _holds(partner, instant(now)) and person in partner["people"]
         for contact in partner["contacts"]
     ]
-    return tuple([*ours, *theirs])
+    return (*ours, *theirs)

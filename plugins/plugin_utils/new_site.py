@@ -43,7 +43,12 @@ DEMO = "demo"
 DEMO_PEOPLE = ("alice", "bob")  # carl waits with his invitation for whoever tries the demo; dora has left
 INVITATIONS = "invitations"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
-HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "gateway": 2, "desktops": 21}  # last part of the first address in each group
+HOST_NUMBERS = {
+    "im_internal": 11,
+    "im_external": 12,
+    "gateway": 2,
+    "desktops": 21,
+}  # last part of the first address in each group
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
 BLOCKS = range(20, 255)  # which 10.N.0.0/16 are given to new sites; lower ones are what companies use already
 ONLY_EXTERNAL = "#+ "  # how lines of the example begin that a site with an external server has
@@ -357,7 +362,11 @@ def probe_secrets() -> dict[str, object]:
     Returns:
         From the name in the vault to the password: 256 bits from the system's random source; of both servers.
     """
-    return {f"{server}probe_{letter}_password": secrets.token_urlsafe(32) for server in ("", "external_") for letter in "abc"}
+    return {
+        f"{server}probe_{letter}_password": secrets.token_urlsafe(32)
+        for server in ("", "external_")
+        for letter in "abc"
+    }
 
 
 def _write_private(file: Path, text: str) -> None:
@@ -466,7 +475,8 @@ def _clone(example: Path, folder: Path, plan: Plan) -> None:
     chosen = proposals(plan, site, hosts)
     for name, source in ((SITE_FILE, site), (HOST_LIST, hosts)):
         text = (folder / name).read_text("utf-8")
-        known = {("sallyport", "domains", "internal"): plan.domain, ("sallyport", "domains", "external"): plan.external}
+        known: dict[Location, str] = {("sallyport", "domains", "internal"): plan.domain}
+        known["sallyport", "domains", "external"] = plan.external
         text = fill_in(text, source, known, proposed=False)
         text = fill_in(text, source, chosen, proposed=True).replace("SITE=<site>", f"SITE={plan.site}")
         text = re.sub(rf"(?m)^(\s+site:\s+){EXAMPLE}\b", rf"\g<1>{plan.site}", text)
@@ -518,7 +528,10 @@ def next_steps(folder: Path, domain: str, external: str = "") -> str:
         records += dns_records(external, _addresses_of(folder, "im_external"), files=False)
         public = [
             "   In the public DNS, so that partners find the external server (the address is the gateway's outside):",
-            *(f"     {record}" for record in [f"{external}. IN A <address>", *dns_records(external, (), files=False, partners=True)]),
+            *(
+                f"     {record}"
+                for record in [f"{external}. IN A <address>", *dns_records(external, (), files=False, partners=True)]
+            ),
         ]
     lines = [
         f"Made {folder}, with an authority and secrets of its own.",
@@ -620,7 +633,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("site", nargs="?", help="name of the site, as oslo")
     parser.add_argument("domain", nargs="?", help="domain of its internal IM server, as im.oslo.example")
     parser.add_argument("--inventories", type=Path, default=Path("inventories"), help="folder of all sites")
-    parser.add_argument("--external", default="", help="domain of its external IM server, as ext.oslo.example; none without")
+    parser.add_argument(
+        "--external", default="", help="domain of its external IM server, as ext.oslo.example; none without"
+    )
     parser.add_argument("--network", help="its IPv4 addresses, as 10.30.0.0/16; a free range when left out")
     parser.add_argument("--demo", action="store_true", help="make the secrets of the demo where they are missing")
     parser.add_argument("--authority", action="store_true", help="make a new authority for a site that exists")

@@ -62,8 +62,8 @@ PRACTICES: dict[str, Practice] = {
     ),
     "R7": Practice(
         "The firewall closes every other way",
-        "Messages leave only through that server; consumer messengers are blocked by port, address and name. A phone on "
-        "mobile data is out of reach, and so is what hides in a page that is permitted.",
+        "Messages leave only through that server; consumer messengers are blocked by port, address and name. A phone "
+        "on mobile data is out of reach, and so is what hides in a page that is permitted.",
     ),
     "R8": Practice(
         "Only known and trusted contacts",

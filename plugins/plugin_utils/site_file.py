@@ -197,8 +197,8 @@ class Person(Limited):
     starts: Annotated[When | None, Field(alias="from")] = None
     """First day of the account (UTC), or its first minute; without it, at once."""
     until: When | None = None
-    """Last day of the account (UTC), inclusive, or the minute at which it ends; without it, no end. Afterwards the account
-    is disabled, not removed."""
+    """Last day of the account (UTC), inclusive, or the minute at which it ends; without it, no end. Afterwards the
+    account is disabled, not removed."""
     external: External | None = None
     """Leave to exchange messages with partners, by an account on the external server; without it, none."""
 
