@@ -15,7 +15,12 @@ from pathlib import Path
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, schema
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import flows
-from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import EXTERNAL, PROBES, compile_policy, contacts
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import (
+    EXTERNAL,
+    PROBES,
+    compile_policy,
+    contacts,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.new_site import collisions_with_others
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, Site, load
 
@@ -91,7 +96,10 @@ def _flow_lines(site: Site) -> list[str]:
     table: dict[tuple[str, str], list[str]] = {}
     for flow in flows(site):
         table.setdefault((flow.source, flow.destination), []).append(flow.service)
-    return [f"{source} to {group}: {', '.join(services)}" for (source, group), services in table.items()] or ["none"]
+    # each partner has flows of its own, for the same services
+    return [
+        f"{source} to {group}: {', '.join(dict.fromkeys(services))}" for (source, group), services in table.items()
+    ] or ["none"]
 
 
 def _some(names: list[str]) -> str:

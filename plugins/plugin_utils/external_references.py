@@ -123,18 +123,18 @@ def _partners(source: Source) -> Iterator[Fault]:
                 allowed="the domain of another company",
             )
         if domain in seen:
+            line = source.line(seen[domain])
             yield source.fault(
                 location,
-                f"{show_value(domain)}: there is an entry for this partner already, in line {source.line(seen[domain])}",
+                f"{show_value(domain)}: there is an entry for this partner already, in line {line}",
                 value=show_value(domain),
                 allowed="one entry for each partner",
             )
         seen.setdefault(domain, location)
-        if find(source, (*PARTNERS, number, "authority"), str) and find(
-            source, (*PARTNERS, number, "fingerprints"), tuple
-        ):
+        partner: Location = (*PARTNERS, number)
+        if find(source, (*partner, "authority"), str) and find(source, (*partner, "fingerprints"), tuple):
             yield source.fault(
-                (*PARTNERS, number, "authority"),
+                (*partner, "authority"),
                 "beside `fingerprints` this has no effect: exactly those certificates are taken",
                 allowed="one of the two",
             )

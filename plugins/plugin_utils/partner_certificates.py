@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Location
+from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Location, show_value
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import SiteFile
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -47,8 +47,10 @@ def read_authority(folder: Path, path: str) -> str:
         except (x509.ExtensionNotFound, ValueError):
             signs = False
         if not signs:
-            name = certificate.subject.rfc4514_string()
-            raise ValueError(f"the file {path} holds the certificate of {name}, which is no authority and cannot sign others")
+            name = show_value(certificate.subject.rfc4514_string())
+            raise ValueError(
+                f"the file {path} holds the certificate of {name}, which is no authority and cannot sign others"
+            )
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 

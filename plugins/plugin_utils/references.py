@@ -200,9 +200,9 @@ def _dates(source: Source) -> Iterator[Fault]:
         if start is not None and end is not None and end.over <= start.begins:
             yield source.fault(
                 (*place, "until"),
-                f"{end}: the end lies before the beginning, {start}",
+                f"{end}: the end does not lie after the beginning, {start}",
                 value=str(end),
-                allowed=f"{start} or later",
+                allowed=f"{start} or later" if start.minute is None else f"later than {start}",
             )
 
 

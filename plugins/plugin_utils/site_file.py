@@ -22,6 +22,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Net,
     Network,
     Person_id,
+    Service_id,
     Site_id,
     Text,
     Unix_user,
@@ -246,7 +247,7 @@ class ExternalRules(Settings):
 class Permitted(Limited):
     """A consumer IM service that people's computers may use all the same."""
 
-    service: str
+    service: Service_id
     """Its id in the catalogue, docs/consumer-im.md."""
     reason: Text
     """Why."""

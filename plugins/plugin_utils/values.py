@@ -58,6 +58,7 @@ ALLOWED = {
     "address": "an IPv4 or IPv6 address, as 10.20.1.11 or fd12:3456:789a:1::11",
     "moment": "a date as 2027-06-30, or a minute as 2027-06-30 17:30 (UTC), in the years 2000 to 2199",
     "certificate file": "the path of a file with certificates (PEM) below the site's folder, as partners/ours.crt",
+    "service": "the id of a service in docs/consumer-im.md",
     "fingerprint": "the SHA-256 of a certificate, 64 digits 0-9 and a-f (openssl x509 -noout -fingerprint -sha256)",
     "user": "small letters, digits, underscore and hyphen, at most 31, beginning with a letter",
     "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",
@@ -209,8 +210,12 @@ def check_fingerprint(value: str) -> str:
         ValueError: it is none.
     """
     plain = value.replace(":", "").lower()
+    if not plain:
+        raise ValueError("this is empty")
+    if not re.fullmatch(r"[0-9a-f]*", plain):
+        raise ValueError("this is no SHA-256: it holds other than digits 0-9 and a-f")
     if not re.fullmatch(FINGERPRINT, plain):
-        raise ValueError(f"this is no SHA-256: it has {len(plain)} digits" if plain else "this is empty")
+        raise ValueError(f"this is no SHA-256: it has {len(plain)} digits")
     return plain
 
 
@@ -565,4 +570,5 @@ When = Annotated[
 ]
 Certificate_file = Annotated[str, AfterValidator(check_certificate_file), _kind("certificate file", CERTIFICATE_FILE)]
 Fingerprint = Annotated[str, AfterValidator(check_fingerprint), _kind("fingerprint", r"[0-9A-Fa-f:]{64,95}")]
+Service_id = Annotated[str, _kind("service")]
 Localpart = Annotated[str, AfterValidator(check_localpart), _kind("localpart", LOCALPART)]
