@@ -195,9 +195,9 @@ class _Ruleset:
             yield f"ip daddr {outside} tcp dport {wanted} dnat ip to {inner}"
 
     def _consumer(self) -> Iterator[tuple[str, list[str]]]:
-        """Refuse consumer services by address, and name them where a port tells; before anything is diverted or let pass.
+        """Refuse consumer services by address, and name them where a port tells, before anything is diverted or passes.
 
-        All packets of a direction are looked at and not only the first: what is open when a permission ends is over then.
+        All packets of a direction are looked at and not only the first: what is open when a permission ends is over.
         """
         entry = ["type filter hook prerouting priority dstnat - 10; policy accept;"]
         for version in VERSIONS:
@@ -221,7 +221,8 @@ class _Ruleset:
         if service.permitted_until:
             for version in VERSIONS:
                 if self._has("desktops", version):
-                    yield f"{_IP[version]} saddr @desktops{version} meta time < {_seconds(service.permitted_until)} return"
+                    until = f"meta time < {_seconds(service.permitted_until)}"
+                    yield f"{_IP[version]} saddr @desktops{version} {until} return"
         for zone in BEHIND:
             for version in VERSIONS:
                 if self._has(zone, version):
