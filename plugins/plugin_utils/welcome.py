@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import EXTERNAL, compile_policy, enabled
 from ansible_collections.sallyport.im.plugins.plugin_utils.report import PRACTICES
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
 
@@ -42,6 +43,32 @@ def people(site: Site, now: datetime.datetime) -> list[str]:
         why = person.why_disabled(now)
         state = f"cannot sign in: {why}" if why else ", ".join(person.groups)
         lines.append(f"{f'{person.id}@{site.domain}':<26} {person.name:<12} {state}")
+    return lines
+
+
+def partners(site: Site, now: datetime.datetime) -> list[str]:
+    """List who may talk to whom outside.
+
+    Args:
+        site: the site.
+        now: the time.
+
+    Returns:
+        A line for each pair of a person and a partner: the person's address for partners, and whom it reaches until when.
+    """
+    if site.external_domain is None:
+        return []
+    policy = compile_policy(site, EXTERNAL)
+    lines = []
+    for partner in site.settings.partners:
+        if partner.enabled(now):
+            with_whom = ", ".join(f"{contact}@{partner.domain}" for contact in partner.contacts)
+            for person in policy["partners"][partner.domain]["people"]:
+                if enabled(policy, person, now):
+                    address = f"{person}@{site.external_domain}"
+                    lines.append(f"{address:<26} with {with_whom} ({partner.name}), until {partner.until}")
+        else:
+            lines.append(f"{partner.domain:<26} closed: {partner.why_disabled(now)}")
     return lines
 
 
@@ -81,13 +108,15 @@ def welcome(site: Site, report: dict[str, Any], page: Path, now: datetime.dateti
     invitations = sorted((site.folder / "invitations").glob("*.txt"))
     blocks = [
         ("People", people(site, now)),
+        ("Partners", partners(site, now)),
         (
             "Log in",
             [
                 "alice and bob have accepted their invitations; their passwords: make password PERSON=alice",
                 f"on the desktop, as alice:   {ssh} -t desk profanity -a alice@{site.domain}",
+                f"the same, to partners:      {ssh} -t desk profanity -a alice@{site.external_domain}",
                 *(f"as {file.stem}, with the invitation: {file}" for file in invitations),
-                f"the machines:               {ssh} im-int     (also gw, desk, world)",
+                f"the machines:               {ssh} im-int     (also im-ext, gw, desk, world)",
             ],
         ),
         ("Proven", proven(report)),
