@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import tempfile
 from collections.abc import Callable, Mapping
@@ -11,21 +12,34 @@ from pathlib import Path
 from ansible_collections.sallyport.im.plugins.plugin_utils.authority import make_authority
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, Site, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 FAULTY = Path(__file__).parent / "faulty_sites"
 BASE_SITE = (FAULTY / "base" / "site.yml").read_text(encoding="utf-8")
 BASE_HOSTS = (FAULTY / "base" / "hosts.yml").read_text(encoding="utf-8")
+EXTERNAL_SITE = (FAULTY / "external" / "site.yml").read_text(encoding="utf-8")
+EXTERNAL_HOSTS = (FAULTY / "external" / "hosts.yml").read_text(encoding="utf-8")
+BASES = {"base": (BASE_SITE, BASE_HOSTS), "external": (EXTERNAL_SITE, EXTERNAL_HOSTS)}
+"""Sites without a fault: one with an internal server only; one with an external server and three partners."""
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = b"only for tests"
-AUTHORITY_OF_OSLO = make_authority("oslo", ["im.fjord.example"], 10)
+AUTHORITY_OF_OSLO = make_authority("oslo", ["im.fjord.example", "ext.fjord.example"], 10)
+AUTHORITY_OF_NORTH = make_authority("north", ["north.example"], 10)
 SECRETS: Mapping[str, object] = {
     "ca_key": AUTHORITY_OF_OSLO[1].decode(),
     "probe_a_password": "a",
     "probe_b_password": "b",
     "probe_c_password": "c",
+    "external_probe_a_password": "d",
+    "external_probe_b_password": "e",
+    "external_probe_c_password": "f",
 }
 
 
+PARTNER_FILE = "partners/north.crt"
 PUBLIC_KEYS = {
     "ops": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAjtN//1nj7BGMbfHaD3hQ3oRWFFndyJHBhsi29OLPcX ops@fjord",
     "eva": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKhjCS9J/Z6N2SwsbYhGAe22QOrQDtcKRCzXx13m6/Q+ eva@fjord",
@@ -52,6 +66,8 @@ def make_site(parent: Path, site: str = BASE_SITE, hosts: str = BASE_HOSTS) -> P
     (folder / "administrators").mkdir(exist_ok=True)
     for name, public in PUBLIC_KEYS.items():
         (folder / "administrators" / f"{name}.pub").write_text(f"# of {name}\n{public}\n", encoding="utf-8")
+    (folder / "partners").mkdir(exist_ok=True)
+    (folder / PARTNER_FILE).write_bytes(AUTHORITY_OF_NORTH[0])
     key = folder / ".vault-password"
     key.touch(mode=0o600)
     key.write_bytes(PASSWORD)
@@ -61,6 +77,26 @@ def make_site(parent: Path, site: str = BASE_SITE, hosts: str = BASE_HOSTS) -> P
 def base_site(parent: Path) -> Site:
     """Load the site without a fault."""
     return load(make_site(parent))
+
+
+def external_site(parent: Path) -> Site:
+    """Load the site without a fault that has an external server."""
+    return load(make_site(parent, EXTERNAL_SITE, EXTERNAL_HOSTS))
+
+
+def moment(text: str) -> datetime.datetime:
+    """Read a time of a test, as 2026-06-01 12:30 or 2026-06-01 12:30:59; UTC."""
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC)
+
+
+def server_certificate(name: str) -> bytes:
+    """Make the certificate of a server, which signs itself and is no authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(moment("2026-01-01")).not_valid_after(moment("2036-01-01"))
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def _no_vault(folder: Path) -> None:
@@ -112,6 +148,42 @@ def _foreign_authority(folder: Path) -> None:
     (folder / AUTHORITY).write_bytes(make_authority("oslo", ["im.fjord.example"], 10)[0])
 
 
+def _no_external_secrets(folder: Path) -> None:
+    (folder / "vault.yml").write_bytes(vault_bytes(tuple(key for key in SECRETS if "external" not in key)))
+
+
+def _no_partner_file(folder: Path) -> None:
+    (folder / PARTNER_FILE).unlink()
+
+
+def _partner_folder(folder: Path) -> None:
+    (folder / PARTNER_FILE).unlink()
+    (folder / PARTNER_FILE).mkdir()
+
+
+def _partner_garbage(folder: Path) -> None:
+    (folder / PARTNER_FILE).write_text(
+        "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n", encoding="utf-8"
+    )
+
+
+def _partner_empty(folder: Path) -> None:
+    (folder / PARTNER_FILE).write_bytes(b"")
+
+
+def _partner_large(folder: Path) -> None:
+    (folder / PARTNER_FILE).write_bytes(AUTHORITY_OF_NORTH[0] * 1000)
+
+
+def _partner_server(folder: Path) -> None:
+    """The authority first, then a server, whose name writes to the terminal."""
+    (folder / PARTNER_FILE).write_bytes(AUTHORITY_OF_NORTH[0] + server_certificate("xmpp\x1b[31m.north.example"))
+
+
+def _partner_key(folder: Path) -> None:
+    (folder / PARTNER_FILE).write_bytes(b"".join(AUTHORITY_OF_NORTH))
+
+
 SPECIAL: Mapping[str, Callable[[Path], None]] = {
     "no_vault": _no_vault,
     "wrong_password": _wrong_password,
@@ -124,5 +196,13 @@ SPECIAL: Mapping[str, Callable[[Path], None]] = {
     "deep": _deep,
     "no_authority": _no_authority,
     "foreign_authority": _foreign_authority,
+    "no_external_secrets": _no_external_secrets,
+    "no_partner_file": _no_partner_file,
+    "partner_folder": _partner_folder,
+    "partner_garbage": _partner_garbage,
+    "partner_empty": _partner_empty,
+    "partner_large": _partner_large,
+    "partner_server": _partner_server,
+    "partner_key": _partner_key,
 }
 """Faults that are no change of a text, by the name that the data files use."""
