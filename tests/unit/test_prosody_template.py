@@ -28,6 +28,14 @@ SETTINGS: dict[str, Any] = {
     "sign_in_attempts": 10,
     "sign_in_lockout_seconds": 900,
 }
+EXTERNAL: dict[str, Any] = {
+    "profile": "external",
+    "domain": "ext.demo.example",
+    "rooms_domain": "",
+    "files_domain": "",
+    "listen": ["10.213.3.12", "fd21:3:3::12"],
+    "ports": {"xmpp": 5222, "xmpps": 5223, "https": 5281, "xmpp_servers": 5269, "xmpps_servers": 5270},
+}
 
 
 def render(**changes: Any) -> str:
@@ -79,11 +87,62 @@ def test_the_settings_of_the_site_reach_the_server(start: str, expected: str) ->
     assert line(render(), start) == expected
 
 
+def test_the_internal_server_has_nothing_for_other_servers() -> None:
+    text = render()
+    assert '"s2s"; -- no stream to or from another server' in text
+    assert not [entry for entry in text.splitlines() if entry.strip().startswith(("s2s_", "s2sin"))]
+    assert [entry.split()[0] for entry in text.splitlines() if entry.startswith("Component")] == ["Component"] * 2
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("s2s_ports", "s2s_ports = { 5269 }"),
+        ("s2s_direct_tls_ports", "s2s_direct_tls_ports = { 5270 }"),
+        ("c2s_ports", "c2s_ports = { 5222 }"),
+        ("https_ports", "https_ports = { 5281 }"),
+        ("s2s_require_encryption", "s2s_require_encryption = true"),
+        ("s2s_secure_auth", "s2s_secure_auth = true"),
+        ("s2s_timeout", "s2s_timeout = 30"),
+        ("s2s_stanza_size_limit", "s2s_stanza_size_limit = 262144"),
+        ("s2sin", 's2sin = { rate = "256kb/s"; burst = "4s" };'),
+        ("tls_profile", 'tls_profile = "intermediate" -- TLS 1.2 and 1.3'),
+        ("VirtualHost", 'VirtualHost "ext.demo.example"'),
+    ],
+)
+def test_the_external_server_takes_streams_by_certificate(start: str, expected: str) -> None:
+    assert line(render(**EXTERNAL), start) == expected
+
+
+def test_the_external_server_has_no_rooms_files_or_trust_without_certificates() -> None:
+    text = render(**EXTERNAL)
+    for word in (
+        "Component",
+        "modules_disabled",
+        "muc",
+        "http_file_share",
+        'dialback"',
+        's2s_bidi"',
+        "insecure_domains",
+    ):
+        assert word not in text, word
+
+
 def test_no_module_lets_anybody_in_or_out_by_another_way() -> None:
     modules = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__im_server_modules"]
     forbidden = {
-        *("dialback", "s2s", "bosh", "websocket", "register", "register_ibr", "invites_register", "cloud_notify"),
-        *("admin_telnet", "admin_web", "admin_adhoc", "version", "legacyauth", "proxy65", "http_files"),
+        *(
+            "dialback",
+            "s2s_bidi",
+            "s2s",
+            "bosh",
+            "websocket",
+            "register",
+            "register_ibr",
+            "invites_register",
+            "cloud_notify",
+        ),
+        *("admin_telnet", "admin_web", "admin_adhoc", "version", "legacyauth", "proxy65", "http_files", "cloud_notify"),
     }
     assert not forbidden & set(modules)
     assert len(modules) == len(set(modules))

@@ -10,7 +10,7 @@ local source = "/usr/lib/prosody";
 local lfs = require "lfs";
 
 -- Ports, addresses and TLS of a service are settings by the service's name (Prosody's core/portmanager).
-local services = { c2s = true; c2s_direct_tls = true; http = true; https = true };
+local services = { c2s = true; c2s_direct_tls = true; s2s = true; s2s_direct_tls = true; http = true; https = true };
 local service_settings = { ports = true; interfaces = true; ssl = true };
 -- Read by Prosody while it reads the configuration itself, in ways that the patterns below do not see.
 local known = { modules_enabled = true; modules_disabled = true; component_module = true };
