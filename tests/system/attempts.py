@@ -10,7 +10,7 @@ from typing import Any
 
 from probe.remote import Probe
 from system.controls import Breakage, Seen
-from system.site_facts import SiteFacts
+from system.site_facts import Service, SiteFacts
 from system.talk import Client, Events, fresh, why
 
 CONFIG = "/etc/prosody/prosody.cfg.lua"
@@ -20,12 +20,15 @@ VERDICT = "/usr/local/lib/sallyport/prosody-modules/mod_sallyport/verdict.lib.lu
 STRANGERS_WELCOME = Breakage(VERDICT, r'return M\.refuse\("stranger"\)', 'return allow("contact")')
 
 
-def sign_in(probe: Probe, facts: SiteFacts, user: str, password: str, **settings: Any) -> dict[str, Any]:
-    """Try to sign in at the internal server; see `probe.stream.sign_in` for settings and answer."""
+def sign_in(
+    probe: Probe, facts: SiteFacts, user: str, password: str, *, service: Service | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Try to sign in, at the internal server unless another is named; see `probe.stream.sign_in` for the rest."""
+    at = service or facts.internal()
     mode = settings.get("mode", "starttls")
-    given = {"host": facts.service(), "port": 5223 if mode == "direct" else 5222, "ca_pem": facts.ca_pem()}
+    given = {"host": at.address, "port": 5223 if mode == "direct" else 5222, "ca_pem": at.ca_pem}
     answer: dict[str, Any] = probe.do(
-        "sign_in", domain=facts.domain, user=user, password=password, **{**given, **settings}
+        "sign_in", domain=at.domain, user=user, password=password, **{**given, **settings}
     )
     return answer
 
@@ -114,7 +117,7 @@ def from_friend(friend: Client, receiver: Client) -> Callable[[str], None]:
 def from_server(receiver: Client) -> Callable[[str], None]:
     """Return what makes the server answer a client that has no contacts; it answers in order."""
     return lambda text: void(
-        receiver.send(f"<iq type='get' id='{text}' to='{receiver.facts.domain}'><ping xmlns='urn:xmpp:ping'/></iq>")
+        receiver.send(f"<iq type='get' id='{text}' to='{receiver.service.domain}'><ping xmlns='urn:xmpp:ping'/></iq>")
     )
 
 
@@ -181,26 +184,26 @@ def arrives(sender: Client, receiver: Client, xml: str, text: str) -> ET.Element
     return got
 
 
-def invite(server: Any, facts: SiteFacts, person: str) -> str:
+def invite(server: Any, person: str, service: Service) -> str:
     """Make an invitation on the server, as `playbooks/invite.yml` does.
 
     Args:
         server: testinfra host.
-        facts: The site.
         person: Id of somebody who has an account.
+        service: The server, as clients reach it.
 
     Returns:
         Its token.
     """
-    made = server.run("prosodyctl shell invite create_reset %s", f"{person}@{facts.domain}").stdout
+    made = server.run("prosodyctl shell invite create_reset %s", f"{person}@{service.domain}").stdout
     token = next((line.partition("/invitation?")[2] for line in made.splitlines() if "/invitation?" in line), "")
     assert token, f"no invitation could be made for {person}: {made}"
     return token.strip()
 
 
-def accept(probe: Probe, facts: SiteFacts, token: str, password: str) -> int:
+def accept(probe: Probe, token: str, password: str, service: Service) -> int:
     """Set a password with an invitation, by the form that a browser shows; returns the HTTP status."""
     fields = {"token": token, "password": password, "again": password}
-    url = f"https://{facts.domain}:5281/invitation"
-    answer = probe.do("post_form", url=url, fields=fields, ca_pem=facts.ca_pem(), address=facts.service())
+    url = f"https://{service.domain}:5281/invitation"
+    answer = probe.do("post_form", url=url, fields=fields, ca_pem=service.ca_pem, address=service.address)
     return int(answer["status"])

@@ -19,7 +19,7 @@ from system import mutation
 from system.attempts import accept, invite, sign_in
 from system.controls import Amber, Control, NotApplicable, NotTried, Seen, load_all
 from system.reach import connect
-from system.site_facts import HostFacts, SiteFacts, read_site
+from system.site_facts import HostFacts, Service, SiteFacts, read_site
 from system.talk import Client, Events
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,9 +224,15 @@ def gateway(facts: SiteFacts) -> Any:
 
 
 @pytest.fixture(scope="session")
-def machines(facts: SiteFacts, server: Any, gateway: Any) -> dict[str, Any]:
+def external(facts: SiteFacts) -> Any:
+    """The external server, with the administrator's eyes; None on a site without one."""
+    return next((connect(host) for host in facts.in_group("im_external")), None)
+
+
+@pytest.fixture(scope="session")
+def machines(facts: SiteFacts) -> dict[str, Any]:
     """The servers of the site, by name, with the administrator's eyes."""
-    return {facts.server().name: server, facts.gateway().name: gateway}
+    return {host.name: connect(host) for host in facts.servers()}
 
 
 @pytest.fixture(scope="session")
@@ -239,6 +245,12 @@ def desktop(facts: SiteFacts) -> Any:
 def events(server: Any) -> Events:
     """The event file of the internal server."""
     return Events(server)
+
+
+@pytest.fixture(scope="session")
+def external_events(external: Any) -> Events:
+    """The event file of the external server, on a site that has one."""
+    return Events(external)
 
 
 def _chosen(facts: SiteFacts, group: str) -> HostFacts:
@@ -288,6 +300,13 @@ def inside(facts: SiteFacts) -> Iterator[Probe]:
 
 
 @pytest.fixture(scope="session")
+def inside_external(facts: SiteFacts) -> Iterator[Probe | None]:
+    """A probe on the external server itself, as root; None on a site without one."""
+    found = facts.in_group("im_external")
+    yield from _probe(found[0], root=True) if found else iter([None])
+
+
+@pytest.fixture(scope="session")
 def inside_gateway(facts: SiteFacts) -> Iterator[Probe]:
     """A probe on the gateway itself, as root."""
     yield from _probe(facts.gateway(), root=True)
@@ -330,27 +349,101 @@ def password(facts: SiteFacts, secrets_of_site: dict[str, Any]) -> Callable[[str
 
 
 @pytest.fixture(scope="session")
+def external_password(secrets_of_site: dict[str, Any], password: Callable[[str], str]) -> Callable[[str], str]:
+    """The same for accounts of the external server, which has probes with passwords of its own."""
+
+    def find(account: str) -> str:
+        if account.startswith("probe-"):
+            return str(secrets_of_site[f"external_{account.replace('-', '_')}_password"])
+        return password(account)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def password_at(
+    facts: SiteFacts, password: Callable[[str], str], external_password: Callable[[str], str]
+) -> Callable[[Service, str], str]:
+    """The password of an account at the one or the other server."""
+    return lambda service, account: (password if service.domain == facts.domain else external_password)(account)
+
+
+@pytest.fixture(scope="session")
 def client(facts: SiteFacts, desk: Probe, password: Callable[[str], str]) -> Callable[[str], Client]:
     """Signed-in clients on the desktop, by account; probe-b uses direct TLS, the others STARTTLS."""
     known: dict[str, Client] = {}
 
     def get(account: str) -> Client:
         if account not in known:
-            known[account] = Client(desk, facts, account, password(account), direct=account == "probe-b")
+            known[account] = Client(desk, facts.internal(), account, password(account), direct=account == "probe-b")
         return known[account].online()
 
     return get
 
 
 @pytest.fixture(scope="session")
-def demo_people(
-    facts: SiteFacts, desk: Probe, server: Any, password: Callable[[str], str], secrets_of_site: dict[str, Any]
-) -> list[str]:
+def external_client(
+    facts: SiteFacts, desk: Probe, external_password: Callable[[str], str], external_people: list[str]
+) -> Callable[[str], Client]:
+    """Clients on the desktop that are signed in to the external server, by account."""
+    known: dict[str, Client] = {}
+
+    def get(account: str) -> Client:
+        if account not in known:
+            if not account.startswith("probe-") and account not in external_people:
+                raise NotTried(f"nobody but {account} knows her password, as it should be")
+            known[account] = Client(desk, facts.external(), account, external_password(account))
+        return known[account].online()
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def partner_client(facts: SiteFacts, world: Probe) -> Callable[[str], Client]:
+    """Clients outside, of the demo's partner and of somebody hostile, by address."""
+    known: dict[str, Client] = {}
+
+    def get(address: str) -> Client:
+        account, _, domain = address.partition("@")
+        kept = facts.folder / ".ssh" / f"{account}.password"
+        if not kept.exists():
+            raise NotTried(f"nobody but {address} knows the password, as it should be")
+        if address not in known:
+            at = Service(domain, "127.0.0.1", _authority(facts, world, domain))
+            known[address] = Client(world, at, account, kept.read_text(encoding="utf-8").strip())
+        return known[address].online()
+
+    return get
+
+
+def _authority(facts: SiteFacts, world: Probe, domain: str) -> str:
+    """Return who signs the certificate of a server outside, PEM: that of the site file, or it did it itself."""
+    for partner in facts.sallyport.get("partners", []):
+        if partner["domain"] == domain and partner.get("authority"):
+            return (facts.folder / str(partner["authority"])).read_text(encoding="utf-8")
+    shown = world.do("tls_handshake", host="127.0.0.1", port=5222, server_name=domain, starttls=True)
+    return str(shown.get("certificate", ""))
+
+
+def _signed_up(probe: Probe, facts: SiteFacts, machine: Any, service: Service, given: dict[str, str]) -> list[str]:
+    """Sign people up by an invitation each, unless they are; returns their ids."""
+    for person, secret in given.items():
+        if sign_in(probe, facts, person, secret, service=service)["result"] != "signed in":
+            accept(probe, invite(machine, person, service), secret, service)
+    return list(given)
+
+
+@pytest.fixture(scope="session")
+def demo_people(facts: SiteFacts, desk: Probe, server: Any, secrets_of_site: dict[str, Any]) -> list[str]:
     """People of the demo whose password is known, signed up by an invitation each; nobody on a real site."""
-    if not facts.demo:
-        return []
-    people = [person for person in secrets_of_site.get("demo_passwords", {}) if person in facts.people_today()]
-    for person in people:
-        if sign_in(desk, facts, person, password(person))["result"] != "signed in":
-            accept(desk, facts, invite(server, facts, person), password(person))
-    return people
+    known = secrets_of_site.get("demo_passwords", {}) if facts.demo else {}
+    given = {person: str(secret) for person, secret in known.items() if person in facts.people_today()}
+    return _signed_up(desk, facts, server, facts.internal(), given)
+
+
+@pytest.fixture(scope="session")
+def external_people(facts: SiteFacts, desk: Probe, external: Any, secrets_of_site: dict[str, Any]) -> list[str]:
+    """Those of them who have leave to use external IM, signed up on the external server."""
+    known = secrets_of_site.get("demo_passwords", {}) if facts.demo and external else {}
+    given = {person: str(secret) for person, secret in known.items() if person in facts.granted_today()}
+    return _signed_up(desk, facts, external, facts.external(), given) if given else []

@@ -21,6 +21,7 @@ Made from the register of controls in `tests/system/` by `make docs`; do not edi
 ON_DEMO_ONLY = "Demo only: it would disturb people at work."
 PLACES = {
     "im_internal": "the server itself",
+    "im_external": "the external server itself",
     "gateway": "the gateway",
     "desktops": "a desktop",
     "outside": "the outside",

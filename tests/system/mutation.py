@@ -178,10 +178,12 @@ def mend_leftover(host: Any, facts: SiteFacts) -> None:
 
 
 def _answers(facts: SiteFacts) -> bool:
-    """Wait until the internal server serves people, seen from itself, and tell whether it does."""
-    script = ANSWERS.format(seconds=PATIENCE_SECONDS, address=facts.service())
-    answered = connect(facts.server()).run(script).rc == 0
+    """Wait until the IM servers serve people, seen from themselves, and tell whether they do."""
+    answered = all(
+        connect(host).run(ANSWERS.format(seconds=PATIENCE_SECONDS, address=service.address)).rc == 0
+        for host, service in facts.im_servers()
+    )
     if answered:
         # modules of the domains are loaded right after the ports
         time.sleep(1)
-    return bool(answered)
+    return answered

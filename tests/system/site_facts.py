@@ -16,8 +16,11 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
+from system.controls import NotApplicable
 
-GROUPS = ("im_internal", "gateway", "desktops", "outside")
+GROUPS = ("im_internal", "im_external", "gateway", "desktops", "outside")
+# where each of them serves people
+ZONES = {"im_internal": "servers", "im_external": "dmz"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,21 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
+class Service:
+    """An XMPP server as clients reach it.
+
+    Attributes:
+        domain: Its domain.
+        address: Where it answers.
+        ca_pem: Who signs its certificate, PEM.
+    """
+
+    domain: str
+    address: str
+    ca_pem: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class SiteFacts:
     """A site as its files say it is.
 
@@ -164,22 +182,86 @@ class SiteFacts:
         """Return the address on which the internal server serves people, IPv4 unless said otherwise."""
         return self.server().address("servers", version)
 
+    def external_server(self) -> HostFacts:
+        """Return the external server.
+
+        Raises:
+            NotApplicable: When the site has none.
+        """
+        for host in self.in_group("im_external"):
+            return host
+        raise NotApplicable("The site has no external server: nobody outside can be reached, or reaches anybody.")
+
+    @property
+    def external_domain(self) -> str:
+        """The XMPP domain of the external server."""
+        return str(self.sallyport["domains"]["external"])
+
+    def internal(self, version: int = 4) -> Service:
+        """Return the internal server as clients reach it."""
+        return Service(self.domain, self.service(version), self.ca_pem())
+
+    def external(self, version: int = 4) -> Service:
+        """Return the external server as clients reach it.
+
+        Raises:
+            NotApplicable: When the site has none.
+        """
+        return Service(self.external_domain, self.external_server().address("dmz", version), self.ca_pem())
+
+    def im_servers(self) -> list[tuple[HostFacts, Service]]:
+        """Return the IM servers of the site, the internal one first."""
+        found = [(self.server(), self.internal())]
+        return [*found, *((host, self.external()) for host in self.in_group("im_external"))]
+
+    def servers(self) -> list[HostFacts]:
+        """Return the servers that the site manages: those for IM, and the gateway."""
+        return [*(host for host, _ in self.im_servers()), self.gateway()]
+
+    def near(self, host: HostFacts) -> list[str]:
+        """Return the gateway's addresses in the zone of a host."""
+        return [address for zone in host.zones for address in self.gateway().zones.get(zone, [])]
+
     def administrators(self) -> list[str]:
         """Return the accounts of the administrators."""
         return [str(person["user"]) for person in self.sallyport.get("administrators", [])]
 
     def people_today(self) -> dict[str, dict[str, Any]]:
-        """Return the people who have an account in force today (UTC), by id."""
-        today = datetime.datetime.now(datetime.UTC).date()
+        """Return the people who have an account in force now, by id."""
+        return {person["id"]: person for person in self.sallyport.get("people", []) if in_force(person)}
+
+    def granted_today(self) -> dict[str, dict[str, Any]]:
+        """Return the people whose leave to use external IM is in force now, by id."""
         return {
-            person["id"]: person
-            for person in self.sallyport.get("people", [])
-            if _date(person.get("from"), datetime.date.min) <= today <= _date(person.get("until"), datetime.date.max)
+            name: one for name, one in self.people_today().items() if one.get("external") and in_force(one["external"])
         }
 
+    def partners_today(self) -> dict[str, dict[str, Any]]:
+        """Return the partners whose entry is in force now, by domain."""
+        return {one["domain"]: one for one in self.sallyport.get("partners", []) if in_force(one)}
 
-def _date(value: object, otherwise: datetime.date) -> datetime.date:
-    return datetime.date.fromisoformat(str(value)[:10]) if value else otherwise
+    def may_talk_to(self, partner: dict[str, Any]) -> set[str]:
+        """Return who of the people may talk to a partner now."""
+        granted = self.granted_today()
+        if partner.get("people") is None and partner.get("groups") is None:
+            return {*granted}
+        named, groups = {*(partner.get("people") or ())}, {*(partner.get("groups") or ())}
+        return {name for name, one in granted.items() if name in named or groups & {*one.get("groups", ())}}
+
+
+def moment(value: object, *, end: bool) -> datetime.datetime:
+    """Return when a `from` begins, or an `until` is over: a date, or a minute as ``2027-06-30 17:30``, all in UTC."""
+    text = str(value)
+    if ":" in text:
+        return datetime.datetime.strptime(text[:16], "%Y-%m-%d %H:%M").replace(tzinfo=datetime.UTC)
+    day = datetime.datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+    return day + datetime.timedelta(days=1) if end else day
+
+
+def in_force(entry: dict[str, Any]) -> bool:
+    """Tell whether something with `from` and `until` holds now."""
+    now, begins, ends = datetime.datetime.now(datetime.UTC), entry.get("from"), entry.get("until")
+    return (not begins or moment(begins, end=False) <= now) and (not ends or now < moment(ends, end=True))
 
 
 def read_site(folder: Path) -> SiteFacts:

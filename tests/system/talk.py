@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from probe.remote import Probe, ProbeError
 from probe.stream import condition
-from system.site_facts import SiteFacts
+from system.site_facts import Service
 
 EVENTS = "/var/log/prosody/im-events.jsonl"
 
@@ -27,17 +27,17 @@ class Client:
 
     Args:
         probe: Where it runs.
-        facts: The site.
+        service: The server of the account.
         account: Name before the ``@``.
         password: Its password.
         direct: Use direct TLS on 5223 instead of STARTTLS on 5222.
     """
 
-    def __init__(self, probe: Probe, facts: SiteFacts, account: str, password: str, direct: bool = False) -> None:
+    def __init__(self, probe: Probe, service: Service, account: str, password: str, direct: bool = False) -> None:
         self.probe = probe
-        self.facts = facts
+        self.service = service
         self.account = account
-        self.bare = f"{account}@{facts.domain}"
+        self.bare = f"{account}@{service.domain}"
         self.full = self.bare
         self._password = password
         self._direct = direct
@@ -52,16 +52,16 @@ class Client:
         Raises:
             AssertionError: When the server does not let this permitted client in.
         """
-        if not self.probe.do("state", name=self.account)["online"]:
+        if not self.probe.do("state", name=self.bare)["online"]:
             try:
                 self.full = self.probe.do(
                     "connect",
-                    name=self.account,
+                    name=self.bare,
                     jid=f"{self.bare}/probe",
                     password=self._password,
-                    host=self.facts.service(),
+                    host=self.service.address,
                     port=5223 if self._direct else 5222,
-                    ca_pem=self.facts.ca_pem(),
+                    ca_pem=self.service.ca_pem,
                     direct=self._direct,
                 )["jid"]
             except ProbeError as error:
@@ -74,11 +74,11 @@ class Client:
 
     def mark(self) -> int:
         """Return the number of stanzas received until now."""
-        return int(self.probe.do("state", name=self.account)["count"])
+        return int(self.probe.do("state", name=self.bare)["count"])
 
     def send(self, xml: str) -> int:
         """Send a stanza as text; returns the mark from before."""
-        return int(self.probe.do("send", name=self.account, xml=xml)["next"])
+        return int(self.probe.do("send", name=self.bare, xml=xml)["next"])
 
     def wait(self, since: int, timeout: float = 5.0, **match: Any) -> ET.Element | None:
         """Wait for a stanza.
@@ -93,12 +93,12 @@ class Client:
         """
         if "sender" in match:
             match["from"] = match.pop("sender")
-        xml = self.probe.do("wait", name=self.account, since=since, match=match, timeout=timeout)["xml"]
+        xml = self.probe.do("wait", name=self.bare, since=since, match=match, timeout=timeout)["xml"]
         return ET.fromstring(xml) if xml else None
 
     def received(self, since: int, containing: str) -> list[str]:
         """Return the stanzas since a mark that hold a text."""
-        return [xml for xml in self.probe.do("received", name=self.account, since=since) if containing in xml]
+        return [xml for xml in self.probe.do("received", name=self.bare, since=since) if containing in xml]
 
     def ask(self, kind: str, payload: str, to: str = "", timeout: float = 10.0) -> ET.Element:
         """Send an IQ and return the answer.
@@ -115,7 +115,7 @@ class Client:
 
     def ping(self) -> None:
         """Make sure that the server has handled everything sent so far: it answers in order."""
-        self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", to=self.facts.domain)
+        self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", to=self.service.domain)
 
     def say(self, to: str, text: str, **attributes: str) -> int:
         """Send a chat message; returns the mark from before."""

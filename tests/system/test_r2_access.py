@@ -72,7 +72,7 @@ def _ssh(host: HostFacts, *options: str, user: str = "", key: str = "", password
 
 
 def _servers(facts: SiteFacts) -> list[HostFacts]:
-    found = [host for host in (facts.server(), facts.gateway()) if host.over_network]
+    found = [host for host in facts.servers() if host.over_network]
     if not found:
         raise NotTried("no server is administered over a network")
     return found
@@ -150,7 +150,7 @@ def test_ssh_strong_algorithms(facts: SiteFacts, machines: dict[str, Any], seen:
     practice="R2",
     says="Administration answers on the network for administration; a desktop does not even reach it.",
     permitted="From the network for administration.",
-    forbidden="From a desktop: the port of administration at every address of server and gateway.",
+    forbidden="From a desktop: the port of administration at every address of the servers and the gateway.",
     on="gateway",
     breakage=let_pass("input", "tcp dport 22"),
 )
@@ -159,6 +159,7 @@ def test_ssh_admin_network_only(
     facts: SiteFacts,
     desk: Probe,
     inside: Probe,
+    inside_external: Probe | None,
     inside_gateway: Probe,
     gateway: Any,
     desktop: Any,
@@ -166,7 +167,8 @@ def test_ssh_admin_network_only(
     seen: Seen,
 ) -> None:
     targets = []
-    for host, probe in ((facts.server(), inside), (facts.gateway(), inside_gateway)):
+    probes = [inside, *([inside_external] if inside_external else []), inside_gateway]
+    for host, probe in zip(facts.servers(), probes, strict=True):
         if host.over_network:
             _key_gets_in(host)
         own = [(address, host.ssh_port) for address in host.all_addresses()]
@@ -183,7 +185,8 @@ def test_ssh_admin_network_only(
     seen(f"{desk.name} reaches administration at none of {len(targets)} addresses; the control node does.")
     if facts.demo:
         firewall.rises("input", before[0], len(facts.gateway().all_addresses()), seen)
-        firewall.rises("forward", before[1], len(facts.server().all_addresses()), seen)
+        behind = sum(len(host.all_addresses()) for host in facts.servers() if host.group != "gateway")
+        firewall.rises("forward", before[1], behind, seen)
 
 
 @contextmanager

@@ -35,7 +35,11 @@ RUNS = (
     "logrotate.service",
     "man-db.service",
 )
-JOBS = {"im_internal": ("prosody.service",), "gateway": ("squid.service", "unbound.service")}
+JOBS = {
+    "im_internal": ("prosody.service",),
+    "im_external": ("prosody.service",),
+    "gateway": ("squid.service", "unbound.service"),
+}
 # each of these becomes another user for what it does; all come from Debian's packages
 MAY_BECOME_ANOTHER = {"dbus-daemon-launch-helper", "passwd", "ssh-agent", "sudo", "unix_chkpwd"}
 # a part of what root may, given by a capability of the file: to send echo requests, the relay's too
@@ -78,7 +82,7 @@ def _in_container(machine: Any) -> bool:
     id="R2-nothing-else-runs",
     practice="R2",
     says="On the servers runs what they need, and nothing else.",
-    permitted="Messaging on the server; names and the relay on the gateway.",
+    permitted="Messaging on the servers for it; names and the relay on the gateway.",
     forbidden="Any service that is on neither list.",
     tried_from="im_internal",
     breakage=Breakage(
@@ -86,7 +90,7 @@ def _in_container(machine: Any) -> bool:
     ),
 )
 def test_nothing_else_runs(facts: SiteFacts, machines: dict[str, Any], seen: Seen) -> None:
-    for host in (facts.server(), facts.gateway()):
+    for host in facts.servers():
         machine = machines[host.name]
         listing = machine.run(
             "systemctl list-units --type=service --state=running --plain --no-legend --no-pager"
@@ -143,7 +147,7 @@ def test_setuid_programs(facts: SiteFacts, machines: dict[str, Any], seen: Seen)
     ),
 )
 def test_kernel_settings(facts: SiteFacts, machines: dict[str, Any], seen: Seen) -> None:
-    for host in (facts.server(), facts.gateway()):
+    for host in facts.servers():
         machine, forwards = machines[host.name], "1" if host.group == "gateway" else "0"
         wanted = {**SETTINGS, **{name: {forwards} for name in FORWARDING}}
         said = machine.run("sysctl --all 2>/dev/null").stdout
@@ -241,13 +245,13 @@ def test_time(facts: SiteFacts, inside: Probe, machines: dict[str, Any], seen: S
   sleep 1
 done
 echo "$line" """
-    for host in (facts.server(), facts.gateway()):
+    for host in facts.servers():
         words = machines[host.name].run(script).stdout.strip().split(",")
         assert words[-1] == "Normal", f"{host.name} follows nobody's time"
         # 127.127.1.1: a clock of its own, for want of another
         assert not words[0].startswith("7F7F"), f"{host.name} follows nobody's time but its own"
         if host.group != "gateway":
-            assert words[1] in facts.gateway().all_addresses("servers"), f"{host.name} follows {words[1]}"
+            assert words[1] in facts.near(host), f"{host.name} follows {words[1]}"
         seen(f"{host.name} follows {words[1]}, {float(words[4]):.6f} s off.")
 
 
@@ -261,14 +265,13 @@ echo "$line" """
     breakage=Breakage(command="systemctl stop apt-daily-upgrade.timer", undo="systemctl start apt-daily-upgrade.timer"),
 )
 def test_updates(facts: SiteFacts, machines: dict[str, Any], seen: Seen) -> None:
-    own = facts.gateway().all_addresses("servers")
-    relays = {f"http://[{address}]:3128" if ":" in address else f"http://{address}:3128" for address in own}
-    for host in (facts.server(), facts.gateway()):
+    for host in facts.servers():
         machine = machines[host.name]
         said = machine.run("apt-config shell proxy Acquire::http::Proxy daily APT::Periodic::Unattended-Upgrade").stdout
         values = dict(line.partition("=")[::2] for line in said.splitlines())
         proxy, daily = values.get("proxy", "").strip("'"), values.get("daily", "").strip("'")
-        wanted = relays if host.group != "gateway" else {"http://127.0.0.1:3128"}
+        near = facts.near(host) if host.group != "gateway" else ["127.0.0.1"]
+        wanted = {f"http://[{address}]:3128" if ":" in address else f"http://{address}:3128" for address in near}
         assert proxy in wanted, f"{host.name} fetches packages by way of {proxy or 'nobody'}"
         lists = machine.run("apt-get update 2>&1")
         assert lists.rc == 0, f"{host.name} does not get the lists of packages: {lists.stdout[-300:]}"

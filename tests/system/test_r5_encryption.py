@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from probe.remote import Probe
 from system.attempts import CONFIG, sign_in, told
 from system.controls import RESTART, Breakage, Seen, control
-from system.site_facts import SiteFacts
+from system.site_facts import Service, SiteFacts
 
 OLD: dict[str, Any] = {"min_version": "1.1", "max_version": "1.1", "ciphers": "DEFAULT@SECLEVEL=0"}
 SRV_NAME = ObjectIdentifier("1.3.6.1.5.5.7.8.7")  # RFC 4985
@@ -39,22 +40,26 @@ OTHER_CERTIFICATE = Breakage(
     practice="R5",
     says="Nobody can sign in without encryption.",
     permitted="Signing in over STARTTLS and over direct TLS.",
-    forbidden="The same sign-in without TLS, on the same port.",
+    forbidden="The same sign-in without TLS, on the same port; at each server.",
     breakage=Breakage(CONFIG, r"^c2s_require_encryption = true", "c2s_require_encryption = false"),
 )
-def test_login_without_tls(facts: SiteFacts, desk: Probe, password: Callable[[str], str], seen: Seen) -> None:
-    secret = password("probe-a")
-    for mode, name in (("starttls", "STARTTLS on 5222"), ("direct", "Direct TLS on 5223")):
-        answer = sign_in(desk, facts, "probe-a", secret, mode=mode)
-        assert answer["result"] == "signed in", f"{name}: {told(answer)}"
-        seen(f"{name}: {told(answer)}.")
-    for mechanism in ("SCRAM-SHA-256", "PLAIN"):
-        # the clear-text attempt never carries the real password
-        answer = sign_in(desk, facts, "probe-a", "not-the-password", mode="clear", mechanism=mechanism)
-        assert answer["result"] == "refused", f"{mechanism} without TLS: {told(answer)}"
-        assert "encryption-required" in answer["why"], f"{mechanism} without TLS was answered: {told(answer)}"
-        assert not answer["offered"], f"without TLS the server offers {', '.join(answer['offered'])}"
-        seen(f"{mechanism} without TLS: {answer['why']}.")
+def test_login_without_tls(
+    facts: SiteFacts, desk: Probe, password_at: Callable[[Service, str], str], seen: Seen
+) -> None:
+    for host, service in facts.im_servers():
+        secret = password_at(service, "probe-a")
+        for mode, name in (("starttls", "STARTTLS on 5222"), ("direct", "Direct TLS on 5223")):
+            answer = sign_in(desk, facts, "probe-a", secret, service=service, mode=mode)
+            assert answer["result"] == "signed in", f"{host.name}, {name}: {told(answer)}"
+            seen(f"{host.name}, {name}: {told(answer)}.")
+        for mechanism in ("SCRAM-SHA-256", "PLAIN"):
+            # the clear-text attempt never carries the real password
+            tried: dict[str, Any] = {"service": service, "mode": "clear", "mechanism": mechanism}
+            answer = sign_in(desk, facts, "probe-a", "not-the-password", **tried)
+            assert answer["result"] == "refused", f"{host.name}, {mechanism} without TLS: {told(answer)}"
+            assert "encryption-required" in answer["why"], f"{mechanism} without TLS was answered: {told(answer)}"
+            assert not answer["offered"], f"without TLS {host.name} offers {', '.join(answer['offered'])}"
+            seen(f"{host.name}, {mechanism} without TLS: {answer['why']}.")
 
 
 @control(
@@ -62,7 +67,7 @@ def test_login_without_tls(facts: SiteFacts, desk: Probe, password: Callable[[st
     practice="R5",
     says="Old encryption that has been broken (TLS 1.1) is refused.",
     permitted="TLS 1.2; and the same old client at a control server that allows TLS 1.1.",
-    forbidden="TLS 1.1 on both ports.",
+    forbidden="TLS 1.1 on both ports of each server.",
     breakage=Breakage(
         CONFIG,
         r'^\s*ciphers = "[^"]*";',
@@ -77,14 +82,14 @@ def test_old_tls(facts: SiteFacts, desk: Probe, seen: Seen) -> None:
         desk.do("old_tls_stop")
     assert answer["result"] == "agreed", f"this client cannot do TLS 1.1 anywhere, so nothing is proven: {told(answer)}"
     seen(f"The same client at a control server: {told(answer)}.")
-    for port, starttls in ((5222, True), (5223, False)):
+    for (host, service), (port, starttls) in itertools.product(facts.im_servers(), ((5222, True), (5223, False))):
         common: dict[str, Any] = {
-            "host": facts.service(),
+            "host": service.address,
             "port": port,
-            "server_name": facts.domain,
+            "server_name": service.domain,
             "starttls": starttls,
         }
-        answer = desk.do("tls_handshake", **common, ca_pem=facts.ca_pem(), max_version="1.2")
+        answer = desk.do("tls_handshake", **common, ca_pem=service.ca_pem, max_version="1.2")
         assert answer["result"] == "agreed", f"TLS 1.2 on {port}: {told(answer)}"
         assert answer["tls"] == "TLSv1.2", f"asked for TLS 1.2, got {answer['tls']}"
         assert answer["cipher"].startswith("ECDHE-"), f"no forward secrecy: {answer['cipher']}"
@@ -92,7 +97,7 @@ def test_old_tls(facts: SiteFacts, desk: Probe, seen: Seen) -> None:
         assert old["result"] == "refused", f"TLS 1.1 on {port}: {told(old)}"
         assert old["step"] == "tls", f"TLS 1.1 on {port} did not get as far as TLS: {told(old)}"
         assert "alert" in old["why"].lower(), f"not the server refused TLS 1.1 on {port}: {told(old)}"
-        seen(f"{port}: TLS 1.2 {told(answer)}; TLS 1.1 {told(old)}.")
+        seen(f"{host.name} {port}: TLS 1.2 {told(answer)}; TLS 1.1 {told(old)}.")
 
 
 @control(
@@ -103,19 +108,21 @@ def test_old_tls(facts: SiteFacts, desk: Probe, seen: Seen) -> None:
     forbidden="Signing in by PLAIN; older mechanisms in the offer.",
     breakage=Breakage(CONFIG, r'"PLAIN";', ""),
 )
-def test_plain(facts: SiteFacts, desk: Probe, password: Callable[[str], str], seen: Seen) -> None:
-    secret = password("probe-a")
-    answer = sign_in(desk, facts, "probe-a", secret)
-    assert answer["result"] == "signed in", f"SCRAM-SHA-256: {told(answer)}"
-    bound = sign_in(desk, facts, "probe-a", secret, mechanism="SCRAM-SHA-256-PLUS", max_version="1.2")
-    assert bound["result"] == "signed in", f"SCRAM-SHA-256-PLUS: {told(bound)}"
-    assert set(answer["offered"]) == {"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"}, (
-        f"the server offers {', '.join(answer['offered'])}"
-    )
-    plain = sign_in(desk, facts, "probe-a", secret, mechanism="PLAIN")
-    assert plain["result"] == "refused", "PLAIN with the right password was taken"
-    assert plain["why"].startswith("invalid-mechanism"), f"PLAIN was refused for another reason: {told(plain)}"
-    seen(f"Offered: {', '.join(answer['offered'])}; both signed in. PLAIN with the right password: {plain['why']}.")
+def test_plain(facts: SiteFacts, desk: Probe, password_at: Callable[[Service, str], str], seen: Seen) -> None:
+    for host, service in facts.im_servers():
+        secret, at = password_at(service, "probe-a"), {"service": service}
+        answer = sign_in(desk, facts, "probe-a", secret, **at)
+        assert answer["result"] == "signed in", f"{host.name}, SCRAM-SHA-256: {told(answer)}"
+        bound = sign_in(desk, facts, "probe-a", secret, **at, mechanism="SCRAM-SHA-256-PLUS", max_version="1.2")
+        assert bound["result"] == "signed in", f"{host.name}, SCRAM-SHA-256-PLUS: {told(bound)}"
+        assert set(answer["offered"]) == {"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"}, (
+            f"{host.name} offers {', '.join(answer['offered'])}"
+        )
+        plain = sign_in(desk, facts, "probe-a", secret, **at, mechanism="PLAIN")
+        assert plain["result"] == "refused", f"{host.name}: PLAIN with the right password was taken"
+        assert plain["why"].startswith("invalid-mechanism"), f"PLAIN was refused for another reason: {told(plain)}"
+        offered = ", ".join(answer["offered"])
+        seen(f"{host.name} offers {offered}; both signed in. PLAIN with the right password: {plain['why']}.")
 
 
 @control(
@@ -127,25 +134,29 @@ def test_plain(facts: SiteFacts, desk: Probe, password: Callable[[str], str], se
     breakage=OTHER_CERTIFICATE,
 )
 def test_certificate_names(facts: SiteFacts, desk: Probe, seen: Seen) -> None:
-    ca = facts.ca_pem()
-    where: dict[str, Any] = {"host": facts.service(), "port": 5223}
-    good = desk.do("tls_handshake", **where, server_name=facts.domain, ca_pem=ca)
-    assert good["result"] == "agreed", f"the certificate of {facts.domain} is not accepted: {told(good)}"
-    web = desk.do("tls_handshake", host=facts.service(), port=5281, server_name=facts.files, ca_pem=ca)
-    assert web["result"] == "agreed", f"the certificate of {facts.files} is not accepted: {told(web)}"
-    for name in ("other.example", PARENT.format(facts.domain)):
-        bad = desk.do("tls_handshake", **where, server_name=name, ca_pem=ca)
-        assert bad["result"] == "refused", f"the certificate is taken for {name}"
-        assert any(word in bad["why"].lower() for word in ("match", "unrecognized")), (
-            f"refused for another reason: {told(bad)}"
-        )
-    names = _names(good["certificate"])
-    domains = {facts.domain, facts.rooms, facts.files}
-    assert names["dns"] == domains, f"the certificate names {names['dns']}"
-    assert names["xmpp"] == domains, f"as XMPP addresses it names {names['xmpp']}"
-    services = {f"_xmpp-client.{facts.domain}", f"_xmpps-client.{facts.domain}"}
-    assert names["srv"] == services, f"as services it names {names['srv']}"
-    seen(f"Accepted for {', '.join(sorted(domains))}; refused for other.example. It also names {sorted(services)}.")
+    for host, service in facts.im_servers():
+        internal, ca = host.group == "im_internal", service.ca_pem
+        where: dict[str, Any] = {"host": service.address, "port": 5223}
+        good = desk.do("tls_handshake", **where, server_name=service.domain, ca_pem=ca)
+        assert good["result"] == "agreed", f"the certificate of {service.domain} is not accepted: {told(good)}"
+        name = facts.files if internal else service.domain
+        web = desk.do("tls_handshake", host=service.address, port=5281, server_name=name, ca_pem=ca)
+        assert web["result"] == "agreed", f"the certificate of {name} is not accepted: {told(web)}"
+        for name in ("other.example", PARENT.format(service.domain)):
+            bad = desk.do("tls_handshake", **where, server_name=name, ca_pem=ca)
+            assert bad["result"] == "refused", f"the certificate is taken for {name}"
+            assert any(word in bad["why"].lower() for word in ("match", "unrecognized")), (
+                f"refused for another reason: {told(bad)}"
+            )
+        names = _names(good["certificate"])
+        domains = {facts.domain, facts.rooms, facts.files} if internal else {service.domain}
+        kinds = ("client",) if internal else ("client", "server")
+        services = {f"_{way}-{kind}.{service.domain}" for way in ("xmpp", "xmpps") for kind in kinds}
+        assert names["dns"] == domains, f"the certificate of {host.name} names {names['dns']}"
+        assert names["xmpp"] == domains, f"as XMPP addresses it names {names['xmpp']}"
+        assert names["srv"] == services, f"as services it names {names['srv']}"
+        seen(f"{host.name}: accepted for {', '.join(sorted(domains))}; refused for other.example.")
+        seen(f"It also names {', '.join(sorted(services))}.")
 
 
 PARENT = "evil-{}"

@@ -108,16 +108,16 @@ def test_invitation(
     if not person:
         raise NotTried("no password of two people who see each other is known here")
     colleague = sorted(expected_contacts(facts, person))[0].partition("@")[0]
-    secret, token = password(person), invite(server, facts, person)
-    short = accept(desk, facts, token, "short")
+    secret, token = password(person), invite(server, person, facts.internal())
+    short = accept(desk, token, "short", facts.internal())
     assert short == 422, f"a password of five characters was answered {short}"
-    accepted = accept(desk, facts, token, secret)
+    accepted = accept(desk, token, secret, facts.internal())
     assert accepted == 200, f"the invitation was answered {accepted}"
     answer = sign_in(desk, facts, person, secret)
     assert answer["result"] == "signed in", f"{person} accepted her invitation and cannot sign in: {told(answer)}"
-    again = accept(desk, facts, token, fresh("second"))
+    again = accept(desk, token, fresh("second"), facts.internal())
     assert again == 410, f"the same invitation a second time was answered {again}"
-    invented = accept(desk, facts, fresh("token"), fresh("third"))
+    invented = accept(desk, fresh("token"), fresh("third"), facts.internal())
     assert invented == 410, f"an invented invitation was answered {invented}"
     text, sender, receiver = fresh("hello"), client(person), client(colleague)
     arrives(sender, receiver, _message("chat", sender, receiver, text), text)
