@@ -54,7 +54,7 @@ def partners(site: Site, now: datetime.datetime) -> list[str]:
         now: the time.
 
     Returns:
-        A line for each pair of a person and a partner: the person's address for partners, and whom it reaches until when.
+        A line for each pair of a person and a partner: the person's address for partners, whom it reaches, until when.
     """
     if site.external_domain is None:
         return []
