@@ -39,7 +39,7 @@ def resolve(node: Schema) -> Schema:
         return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "anyOf" in node:
         first = next(choice for choice in node["anyOf"] if choice.get("type") != "null")
-        return {**first, **{key: value for key, value in node.items() if key != "anyOf"}}
+        return {**resolve(first), **{key: value for key, value in node.items() if key != "anyOf"}}
     return node
 
 
@@ -93,6 +93,8 @@ def allowed(node: Schema) -> str:
             text = f"a list{' with at least one entry' if node.get('minItems') else ''}; each entry: {each}"
         case {"type": "object", "properties": dict(names)}:
             text = f"a mapping with {', '.join(names)}"
+        case {"type": "object"} if _entry(node).get("type") == "string":
+            text = f"a mapping; each key: {allowed(node.get('propertyNames', {}))}; each value: {allowed(_entry(node))}"
         case {"type": "object"}:
             text = "a mapping from ids to their settings"
         case _:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils import schema, version
-from unit.sites import BASE_SITE, ROOT
+from unit.sites import BASE_SITE, EXTERNAL_SITE, ROOT
 
 # it ships no types
 jsonschema: Any = importlib.import_module("jsonschema")
@@ -37,7 +37,7 @@ def as_json(text: str) -> object:
 
 def test_the_schema_accepts_what_the_kit_accepts() -> None:
     demo = ROOT / "inventories" / "demo" / "group_vars" / "all" / "site.yml"
-    for text in (BASE_SITE, demo.read_text(encoding="utf-8")):
+    for text in (BASE_SITE, EXTERNAL_SITE, demo.read_text(encoding="utf-8")):
         assert not [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(as_json(text))]
 
 
@@ -60,6 +60,35 @@ def test_the_schema_refuses_what_the_kit_refuses(old: str, new: str) -> None:
     assert old in BASE_SITE
     errors = jsonschema.Draft202012Validator(SCHEMA).iter_errors(as_json(BASE_SITE.replace(old, new)))
     assert [error.message for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("until: 2027-06-30}}", "until: 2027-06-30 17:30:00}}"),
+        ("until: 2026-12-31 17:30", "until: 2026-12-31T17:30"),
+        ("reason: Audit, ", ""),
+        ("owner: Alice Ek", "owner: ''"),
+        ("contacts: {nora:", "contacts: {Nora:"),
+        ("contacts: {}\n", "\n"),
+        ("partners/north.crt", "partners/north.key"),
+        ("100]", "10]"),
+        ("partner_links: permit", "partner_links: perhaps"),
+        ("whole_domain: true", "whole_domain: 1"),
+        ("{service: irc, ", "{"),
+        ("addresses: [203.0.113.9/32]", "addresses: [203.0.113.9]"),
+    ],
+)
+def test_the_schema_refuses_the_same_of_external_im(old: str, new: str) -> None:
+    assert EXTERNAL_SITE.count(old)
+    errors = jsonschema.Draft202012Validator(SCHEMA).iter_errors(as_json(EXTERNAL_SITE.replace(old, new, 1)))
+    assert [error.message for error in errors]
+
+
+def test_the_reference_tells_of_settings_inside_of_optional_ones() -> None:
+    paths = {path for path, _node, _required in schema.settings()}
+    assert {"sallyport.people[].external.reason", "sallyport.partners[].owner"} <= paths
+    assert "sallyport.consumer_im.permitted[].service" in paths
 
 
 @pytest.mark.parametrize("site", ["demo", "example"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
-from unit.sites import BASE_HOSTS, BASE_SITE, FAULTY, SPECIAL, make_site
+from unit.sites import BASES, FAULTY, SPECIAL, make_site
 
 CASES = sorted(FAULTY.glob("*.yml"))
 
@@ -36,17 +36,16 @@ def matches(fault: Fault, expected: dict[str, str]) -> bool:
     )
 
 
-def test_there_are_at_least_forty() -> None:
-    assert len(CASES) >= 40
+def test_there_are_at_least_a_hundred() -> None:
+    assert len(CASES) >= 100
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_all_faults_are_named_at_once(case: Path, tmp_path: Path) -> None:
     # everything as text: to YAML 1.1 the name `on` would be true
     wanted: dict[str, Any] = yaml.load(case.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-    folder = make_site(
-        tmp_path, changed(BASE_SITE, wanted.get("site.yml", [])), changed(BASE_HOSTS, wanted.get("hosts.yml", []))
-    )
+    site, hosts = BASES[wanted.get("base", "base")]
+    folder = make_site(tmp_path, changed(site, wanted.get("site.yml", [])), changed(hosts, wanted.get("hosts.yml", [])))
     if "special" in wanted:
         SPECIAL[wanted["special"]](folder)
     with pytest.raises(SiteFaults) as raised:
@@ -65,8 +64,9 @@ def test_all_faults_are_named_at_once(case: Path, tmp_path: Path) -> None:
     )
 
 
-def test_the_base_of_all_these_has_no_fault(tmp_path: Path) -> None:
-    assert load(make_site(tmp_path)).name == "oslo"
+@pytest.mark.parametrize("base", BASES)
+def test_the_base_of_all_these_has_no_fault(tmp_path: Path, base: str) -> None:
+    assert load(make_site(tmp_path, *BASES[base])).name == "oslo"
 
 
 def test_a_folder_that_does_not_exist_names_those_that_do(tmp_path: Path) -> None:
