@@ -68,14 +68,19 @@ def _external(site: Site, now: datetime.datetime) -> list[str]:
     """Say who may talk to whom outside, until when, and which consumer services are permitted."""
     if site.external_domain is None:
         return []
-    granted = {person.id: person.external for person in site.people if person.external}
+    granted = {person.id: (person, person.external) for person in site.people if person.external}
     lines = [f"  external  {site.external_domain}: {_some([*granted]) if granted else 'nobody'} may talk to partners"]
-    for person, grant in granted.items():
-        lines.append(f"            {person}: {grant.why_disabled(now) or f'until {grant.until}'} ({grant.reason})")
+    for name, (person, grant) in granted.items():
+        # it lasts as long as the account does, at most
+        first = min(filter(None, (grant.until, person.until)), key=lambda moment: moment.over)
+        state = grant.why_disabled(now) or person.why_disabled(now) or f"until {first}"
+        lines.append(f"            {name}: {state} ({grant.reason})")
     policy = compile_policy(site, EXTERNAL)
     for partner in site.settings.partners:
         state = partner.why_disabled(now) or f"until {partner.until}"
-        whom = f"{len(partner.contacts)} people there" + (" and everybody else of it" if partner.whole_domain else "")
+        count = len(partner.contacts)
+        whom = f"{count} {'person' if count == 1 else 'people'} there"
+        whom += " and everybody else of it" if partner.whole_domain else ""
         where = "from its addresses" if partner.addresses else "from any address"
         ours = _some(policy["partners"][partner.domain]["people"])
         lines.append(f"  partner   {partner.domain} ({partner.name}): {state}; {ours} with {whom}; {where}")
