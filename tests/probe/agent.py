@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from probe import helpers, network, passwords, stream, web
 from probe.client import Sessions
-from probe.servers import Peers
+from probe.servers import Peers, other_certificate
 
 
 def commands(
@@ -70,6 +70,7 @@ def commands(
         sessions.wait,
         sessions.received,
         sessions.close,
+        other_certificate,
         peers.peer_open,
         peers.peer_send,
         peers.peer_wait,

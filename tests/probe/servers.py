@@ -16,11 +16,14 @@ import hashlib
 import hmac
 import os
 import select
+import shutil
 import ssl
+import subprocess
 import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -75,6 +78,29 @@ def show_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
         with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(f"{key}\n{certificate}")
         context.load_cert_chain(path)
+
+
+def other_certificate(domain: str, certificate: str = "", key: str = "", folder: str = "/etc/prosody/certs") -> None:
+    """Let the Prosody on this host show another certificate for a domain, or its own again; runs as root.
+
+    Args:
+        domain: The domain.
+        certificate: What to show, PEM; empty: its own again, which is kept beside it.
+        key: Its key, PEM.
+        folder: Where Prosody finds them.
+    """
+    for name, text in ((f"{domain}.crt", certificate), (f"{domain}.key", key)):
+        path, kept = Path(folder) / name, Path(folder) / f"{name}.kept"
+        if text:
+            if not kept.exists():
+                shutil.copy2(path, kept)
+            # into the same file: owner and mode stay
+            path.write_text(text, encoding="utf-8")
+        elif kept.exists():
+            path.write_bytes(kept.read_bytes())
+            kept.unlink()
+    subprocess.run(["prosodyctl", "reload"], check=True, capture_output=True, timeout=30)
+    time.sleep(1)
 
 
 class Peer(Stream):

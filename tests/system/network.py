@@ -34,15 +34,21 @@ class Firewall:
     name: str
 
     def refused(self, chain: str) -> int:
-        """Return how many packets a chain has refused.
+        """Return how many packets a chain has refused; of `forward` also those for consumer services, refused before.
 
         Raises:
             AssertionError: When there is no such counter: then the host has no firewall of the kit.
         """
-        result = self.host.run("nft -j list counter inet sallyport %s", f"refused_{chain}")
-        assert result.rc == 0, f"{self.name} has no counter refused_{chain}: {result.stderr.strip()}"
-        found = [entry["counter"]["packets"] for entry in json.loads(result.stdout)["nftables"] if "counter" in entry]
-        return int(found[0])
+        found = self._counted(f"refused_{chain}")
+        assert found is not None, f"{self.name} has no counter refused_{chain}"
+        return found + ((self._counted("refused_consumer") or 0) if chain == "forward" else 0)
+
+    def _counted(self, counter: str) -> int | None:
+        result = self.host.run("nft -j list counter inet sallyport %s", counter)
+        if result.rc != 0:
+            return None
+        listed = json.loads(result.stdout)["nftables"]
+        return next(int(entry["counter"]["packets"]) for entry in listed if "counter" in entry)
 
     def mark(self) -> int:
         """Return the size of its log."""
@@ -82,6 +88,19 @@ class Firewall:
             f"{attempts} attempts, and the firewall of {self.name} refused {risen} packets ({chain})"
         )
         seen(f"The firewall of {self.name} counted {risen} refusals.")
+
+
+def consumer_lines(host: Any, mark: int, zone: str) -> set[str]:
+    """Return which consumer services a firewall has named in its log since a mark, for a zone."""
+    found = set()
+    for line in host.run(f"tail -c +{mark + 1} %s", LOG).stdout.splitlines():
+        try:
+            words = str(json.loads(line).get("oob.prefix", "")).split()
+        except ValueError:
+            continue  # half a line
+        if words[:3] == ["sallyport", "consumer", zone]:
+            found.add(words[3])
+    return found
 
 
 def _pair(line: str, chain: str) -> set[tuple[str, int]]:
