@@ -145,13 +145,25 @@ class Client(Stream):
         password: its password.
         resource: the resource to bind, "" for none chosen.
         source: local address to connect from.
+        domain: the server's domain.
+        port: the server's port.
     """
 
-    def __init__(self, address: str, name: str, password: str = "", resource: str = "one", source: str = "") -> None:
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        password: str = "",
+        *,
+        resource: str = "one",
+        source: str = "",
+        domain: str = DOMAIN,
+        port: int = 5222,
+    ) -> None:
         """Connects; `sign_in` does the rest."""
-        super().__init__(address, 5222, f"xmlns='jabber:client' to='{DOMAIN}'", source)
-        self.name, self.password, self.resource = name, password or f"pw-{name}", resource
-        self.bare = f"{name}@{DOMAIN}"
+        super().__init__(address, port, f"xmlns='jabber:client' to='{domain}'", source)
+        self.name, self.password, self.resource, self.domain = name, password or f"pw-{name}", resource, domain
+        self.bare = f"{name}@{domain}"
         self.jid = f"{self.bare}/{resource}"
 
     def authenticate(self, again: bool = False) -> None:
@@ -203,7 +215,7 @@ class Client(Stream):
 
     def settle(self, timeout: float = TIMEOUT) -> list[Element]:
         """Waits until the server has handled everything sent so far; returns all that was seen."""
-        self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", DOMAIN, timeout)
+        self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", self.domain, timeout)
         return self.seen
 
     def roster(self) -> dict[str, tuple[str, str, tuple[str, ...]]]:
@@ -247,6 +259,8 @@ def error_of(element: Element) -> tuple[str, str, str]:
     error = element.find("{jabber:client}error")
     if error is None:
         error = element.find("{jabber:component:accept}error")
+    if error is None:
+        error = element.find("{jabber:server}error")
     if error is None:
         return "", "", ""
     names = [e.tag.split("}")[1] for e in error if e.tag.startswith(f"{{{STANZAS}}}")]

@@ -92,10 +92,15 @@ def _status(output: str) -> dict[str, Any]:
 class Server:
     """Prosody in a container: its policy, its events, its clients."""
 
+    domain = DOMAIN
+    usual = POLICY
+    people = ACCOUNTS
+    packages = "prosody prosody-modules"
+
     def __init__(self, name: str, image: str) -> None:
         """Starts the container, installs Prosody when needed, makes the accounts."""
         self.name = name
-        self.policy = copy.deepcopy(POLICY)
+        self.policy = copy.deepcopy(self.usual)
         self.offset = 0
         self.reader: subprocess.Popen[str] | None = None
         self.in_force = ""  # sha256 of the policy that is known to be in force and untouched
@@ -125,16 +130,22 @@ class Server:
         self.address = run(*DOCKER, "inspect", "-f", shown, name).strip()
         self.sh(
             "command -v prosody || { apt-get update -q && DEBIAN_FRONTEND=noninteractive "
-            "apt-get install -q -y --no-install-recommends prosody prosody-modules; }"
+            f"apt-get install -q -y --no-install-recommends {self.packages}; }}"
         )
-        self.sh(
-            "mkdir -p /etc/sallyport /run/prosody && chown prosody /run/prosody && cat > /etc/prosody/prosody.cfg.lua",
-            (HERE / "prosody.cfg.lua").read_text(encoding="utf-8"),
-        )
+        self.sh("mkdir -p /etc/sallyport /run/prosody && chown prosody /run/prosody")
         self.sh(f"chown prosody:adm /var/log/prosody; install -o prosody -g adm -m 0640 /dev/null {EVENTS_PATH}")
+        self.prepare()
+        self.sh("cat > /etc/prosody/prosody.cfg.lua", self.config())
         self.put(json.dumps(self.policy))
         self.start()
-        self.accounts({name: f"pw-{name}" for name in ACCOUNTS})
+        self.accounts({name: f"pw-{name}" for name in self.people})
+
+    def prepare(self) -> None:
+        """Does what comes before the first start."""
+
+    def config(self) -> str:
+        """Returns Prosody's configuration."""
+        return (HERE / "prosody.cfg.lua").read_text(encoding="utf-8")
 
     def sh(self, script: str, text: str | None = None) -> str:
         """Runs a shell script in the container, with input; returns its output."""
@@ -169,7 +180,7 @@ class Server:
             f"else assert(um.set_password('{n}', '{p}', d)) end "
             for n, p in passwords.items()
         )
-        out = self.shell(f">local um, d = require'prosody.core.usermanager', '{DOMAIN}' {lines} return 'made'")
+        out = self.shell(f">local um, d = require'prosody.core.usermanager', '{self.domain}' {lines} return 'made'")
         assert "made" in out, out
 
     def start(self) -> None:
@@ -211,7 +222,7 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """Returns what the decision point says of itself."""
-        return _status(self.sh(f"prosodyctl shell sallyport status {DOMAIN}"))
+        return _status(self.sh(f"prosodyctl shell sallyport status {self.domain}"))
 
     def load(self, policy: Policy) -> int:
         """Puts a policy in force and waits until everybody has been told; returns the size of the event file then.
@@ -227,7 +238,7 @@ class Server:
                 return int(out.rsplit("size ", 1)[1])
         out = self.sh(
             f"cat > {POLICY_PATH}.new; mv {POLICY_PATH}.new {POLICY_PATH}; "
-            f"prosodyctl shell sallyport reload {DOMAIN}; {size}",
+            f"prosodyctl shell sallyport reload {self.domain}; {size}",
             text,
         )
         status = _status(out)
@@ -243,11 +254,11 @@ class Server:
 
     def change(self, **sections: Any) -> int:
         """Puts the usual policy with some sections replaced in force; returns what `load` does."""
-        return self.load({**copy.deepcopy(POLICY), **sections})
+        return self.load({**copy.deepcopy(self.usual), **sections})
 
-    def client(self, name: str, available: bool = True, **options: str) -> Client:
+    def client(self, name: str, available: bool = True, **options: Any) -> Client:
         """Returns a signed-in client that `end` closes."""
-        client = Client(self.address, name, **options)
+        client = Client(self.address, name, **{"domain": self.domain, **options})
         self.clients.append(client)
         return client.sign_in(available)
 

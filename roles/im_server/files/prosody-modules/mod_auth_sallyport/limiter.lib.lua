@@ -35,6 +35,8 @@ function M.place(address)
 	return table.concat(groups, ":", 1, math.min(4, #groups)) .. "::/64";
 end
 
+limiter.place = M.place; -- for others who count by address
+
 local function key(name, address)
 	return address .. " " .. name;
 end

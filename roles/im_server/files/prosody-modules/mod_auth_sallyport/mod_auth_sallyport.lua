@@ -167,9 +167,14 @@ end
 
 module:provides("auth", provider);
 
--- Sessions that are open when the decision point goes away (unloaded, or failed to load again) fall silent as well.
+-- What is open when the decision point goes away (unloaded, or failed to load again) falls silent as well: the sessions
+-- of people, and other servers in both directions.
+local function is_loaded()
+	return core.active and prosody.hosts[module.host].modules.sallyport ~= nil;
+end
+
 module:hook("pre-stanza", function(event)
-	if core.active and prosody.hosts[module.host].modules.sallyport then return nil; end
+	if is_loaded() then return nil; end
 	local stanza, origin = event.stanza, event.origin;
 	if event.to_self or not stanza.attr.to then return nil; end
 	local kind = stanza.attr.type;
@@ -178,3 +183,25 @@ module:hook("pre-stanza", function(event)
 	end
 	return true;
 end, 1000);
+
+local function from_another_server(event)
+	local origin = event.origin.type;
+	if (origin == "s2sin" or origin == "s2sout") and not is_loaded() then return true; end
+	return nil;
+end
+
+for _, stanza in ipairs({ "message", "presence", "iq" }) do
+	for _, target in ipairs({ "bare", "full", "host" }) do
+		module:hook(stanza .. "/" .. target, from_another_server, 2000);
+	end
+end
+
+module:hook("route/remote", function()
+	if not is_loaded() then return true; end
+end, 2000);
+
+module:hook("s2s-authenticated", function(event)
+	if is_loaded() then return nil; end
+	event.session:close({ condition = "policy-violation"; text = "The server's decision point is not loaded." });
+	return false;
+end, 2000);

@@ -34,7 +34,29 @@ local TRANSFERS = {
 	["jabber:iq:oob"] = true; -- XEP-0066: fetch this from my machine (in a message, jabber:x:oob, it is a link)
 };
 
+-- Questions that cross the border to a partner (name of the child): is somebody there, and what can the program do.
+local QUESTIONS = { ["urn:xmpp:ping"] = "ping"; ["http://jabber.org/protocol/disco#info"] = "query" };
+
+-- What is not exchanged with partners inside of a message, by the beginning of its namespace: notifications, rooms,
+-- forms, contacts to take over, questions and commands in disguise.
+local WITHIN = {
+	"http://jabber.org/protocol/pubsub", "http://jabber.org/protocol/muc", "http://jabber.org/protocol/rosterx",
+	"http://jabber.org/protocol/commands", "http://jabber.org/protocol/http-auth", "http://jabber.org/protocol/address",
+	"http://jabber.org/protocol/disco", "jabber:x:data", "jabber:x:roster", "jabber:iq:", "urn:xmpp:push",
+	"urn:xmpp:captcha", "vcard-temp",
+};
+
+local IQ_TYPES = { get = 1; set = 1; result = 0; error = 0 }; -- and how many children there are at least
+local PRESENCE_TYPES = { unavailable = true; probe = true; error = true };
+
 local M = {};
+
+local function is_within(xmlns)
+	for _, beginning in ipairs(WITHIN) do
+		if xmlns and xmlns:find(beginning, 1, true) == 1 then return true; end
+	end
+	return false;
+end
 
 local function is_call(xmlns)
 	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1
@@ -60,6 +82,8 @@ local function classify(address, places)
 		return resource and "occupant" or "room", node, resource;
 	elseif host and host == places.files_domain then
 		return "files", node;
+	elseif host and places.partner(host) then
+		return "partner", node, host;
 	end
 	return "foreign";
 end
@@ -116,6 +140,10 @@ local function read_message(stanza, facts, places)
 		end
 	end
 	if facts.answer then return; end
+	if facts.domain then
+		for _, child in ipairs(stanza.tags) do facts.within = facts.within or is_within(child.attr.xmlns); end
+		facts.link = facts.source == "partner" and places.link(stanza, facts.domain);
+	end
 	facts.invites = invitations(stanza, facts, places);
 	if #facts.invites > 0 then
 		facts.kind = "invitation";
@@ -126,6 +154,7 @@ end
 local function read_presence(stanza, facts)
 	facts.subscription = SUBSCRIPTIONS[stanza.attr.type] or false;
 	facts.kind = facts.subscription and "subscription" or "presence";
+	facts.malformed = facts.type ~= nil and not facts.subscription and not PRESENCE_TYPES[facts.type];
 end
 
 -- Members of a room ask it and search its archive; whatever else sets something is a change of the room.
@@ -146,8 +175,11 @@ local function read_iq(stanza, facts)
 	local payload = stanza.tags[1];
 	local xmlns = payload and payload.attr.xmlns;
 	facts.kind, facts.content = "iq", { xmlns };
+	local least = IQ_TYPES[facts.type or ""];
+	facts.malformed = not least or not stanza.attr.id or #stanza.tags < least or facts.type ~= "error" and #stanza.tags > 1;
 	if facts.answer or not payload then return; end
 	facts.call = is_call(xmlns);
+	facts.question = facts.type == "get" and QUESTIONS[xmlns or ""] == payload.name and #payload == 0;
 	-- A roster push comes from one's own server only (RFC 6121, 2.1.6); clients were fooled by others (CVE-2015-8688).
 	facts.roster_push = stanza.attr.type == "set" and xmlns == "jabber:iq:roster";
 	if facts.target == "room" then
@@ -168,24 +200,32 @@ local readers = { message = read_message; presence = read_presence; iq = read_iq
 
 --- Reads a stanza.
 -- @param stanza  the stanza, addresses prepared by the router
--- @param places  { domain, rooms_domain, files_domain, occupant = function(address) -> name of the person behind it or nil }
--- @return facts: stanza, kind, type, source ("person", "server", "service", "foreign"), from (name of the person),
---         target ("self", "person", "server", "rooms", "room", "occupant", "files", "foreign"), to (name), answer, …
+-- @param places  { domain, rooms_domain, files_domain, occupant = function(address) -> name of the person behind it or nil,
+--                  partner = function(domain) -> whether it is that of a current partner,
+--                  link = function(stanza, domain) -> whether it carries a link to a file of this partner }
+-- @return facts: stanza, kind, type, source ("person", "server", "service", "partner", "foreign"), from (name of the person),
+--         target ("self", "person", "server", "rooms", "room", "occupant", "files", "partner", "foreign"), to (name),
+--         contact and domain (of an address at a partner), direction ("in", "out"; across the border), answer, …
 function M.read(stanza, places)
 	local attr = stanza.attr;
 	local facts = { stanza = stanza.name; type = attr.type };
 	facts.answer = attr.type == "error" or (stanza.name == "iq" and attr.type == "result");
 
-	local source, from = classify(attr.from or places.domain, places);
+	local source, from, home = classify(attr.from or places.domain, places);
 	facts.source = (source == "rooms" or source == "room" or source == "occupant" or source == "files") and "service" or source;
 	facts.from = source == "person" and from or nil;
+	if source == "partner" then facts.contact, facts.domain = from, home; end
+	if source == "partner" or source == "foreign" then facts.direction = "in"; end
 
 	if not attr.to then
 		facts.target, facts.to = "self", facts.from;
 	else
-		facts.target, facts.to = classify(attr.to, places);
-		if facts.target == "person" and facts.to == facts.from then facts.target = "self"; end
-		if facts.target == "occupant" then facts.occupant = places.occupant(attr.to); end
+		local target, to, place = classify(attr.to, places);
+		facts.target, facts.to = target, to;
+		if target == "person" and to == facts.from then facts.target = "self"; end
+		if target == "occupant" then facts.occupant = places.occupant(attr.to); end
+		if target == "partner" then facts.contact, facts.domain, facts.to = to, place, nil; end
+		if target == "partner" or target == "foreign" then facts.direction = facts.direction or "out"; end
 	end
 	readers[stanza.name](stanza, facts, places);
 	return facts;
@@ -203,7 +243,7 @@ function M.event(stanza, facts, verdict, places)
 		kind = facts.kind; from = attr.from; to = to; room = room;
 		type = attr.type or default_type[stanza.name]; stanza_id = attr.id;
 		bytes = #tostring(stanza); content = facts.content;
-		verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;
+		direction = facts.direction; verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;
 	};
 end
 

@@ -2,13 +2,13 @@
 -- The decision point on the host of the people: holds the policy, judges stanzas, records events.
 
 local array = require "prosody.util.array";
+local encodings = require "prosody.util.encodings";
 local hashes = require "prosody.util.hashes";
 local json = require "prosody.util.json";
 local lfs = require "lfs";
 local now = require "prosody.util.time".now;
 local pposix = require "prosody.util.pposix";
 local st = require "prosody.util.stanza";
-local utf8 = require "prosody.util.encodings".utf8;
 local uuid = require "prosody.util.uuid".generate;
 
 local documents = module:require "document";
@@ -19,6 +19,10 @@ local events = module:require "events";
 local contacts = module:require "contacts";
 local rosters = module:require "rosters";
 local accounts = module:require "accounts";
+local border = module:require "border";
+local certificates = module:require "certificates";
+local federation = module:require "federation";
+local links = module:require "links";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
 local FIRST = 1000;
@@ -47,7 +51,7 @@ local function open_private(path, mode)
 end
 
 local log_file = events.new(event_path, {
-	open = open_private; now = now; uuid = uuid; valid_utf8 = utf8.valid; encode = json.encode_ordered;
+	open = open_private; now = now; uuid = uuid; valid_utf8 = encodings.utf8.valid; encode = json.encode_ordered;
 	identity = function(path)
 		local found = lfs.attributes(path);
 		return found and found.dev .. ":" .. found.ino;
@@ -78,10 +82,18 @@ local function occupant(address)
 	return home == module.host and name or nil;
 end
 
+local function is_partner(domain)
+	return core.policy ~= nil and core.policy:partner(domain, instant()) ~= nil;
+end
+
+local function has_link(stanza, domain)
+	return core.policy.partner_links ~= "permit" and links.found(stanza, domain, encodings.idna.to_ascii);
+end
+
 local function places()
 	local policy = core.policy;
 	return {
-		domain = module.host; occupant = occupant;
+		domain = module.host; occupant = occupant; partner = is_partner; link = has_link;
 		rooms_domain = policy and policy.rooms_domain; files_domain = policy and policy.files_domain;
 	};
 end
@@ -96,17 +108,14 @@ end
 
 local RECORDED = { message = true; invitation = true; subscription = true; roster = true; account = true };
 
--- One event at most, then the stanza passes (nil) or ends here (true).
-local function carry_out(event, seen, verdict, where, silent)
-	local stanza = event.stanza;
+-- One event at most. @return the verdict that stands: what cannot be recorded is refused
+local function judge(event, seen, verdict, where)
 	if verdict.verdict == "refused" or RECORDED[seen.kind] then
-		if not record(facts.event(stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
-			verdict = verdicts.refuse("log");
+		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
+			return verdicts.refuse("log");
 		end
 	end
-	if verdict.verdict == "allowed" then return nil; end
-	if not silent then answer(event.origin, stanza, verdict); end
-	return true;
+	return verdict;
 end
 
 local function outbound(event)
@@ -115,10 +124,17 @@ local function outbound(event)
 	if stanza.name == "presence" and not stanza.attr.to then return nil; end
 	local where = places();
 	local seen = facts.read(stanza, where);
-	return carry_out(event, seen, verdicts.outbound(core.policy, instant(), seen), where);
+	border.before_outbound(stanza, seen);
+	local verdict = judge(event, seen, verdicts.outbound(core.policy, instant(), seen), where);
+	if verdict.verdict == "refused" then
+		answer(event.origin, stanza, verdict);
+		return true;
+	end
+	border.after_outbound(stanza, seen);
+	return nil;
 end
 
--- `own` holds the presence by which this module tells people that somebody left their list.
+-- `own` holds what this module sends itself, as the presence of somebody who left a contact list.
 local own = setmetatable({}, { __mode = "k" });
 
 local function inbound(event)
@@ -126,12 +142,14 @@ local function inbound(event)
 	if own[stanza] or not stanza.attr.to then return nil; end
 	local where = places();
 	local seen = facts.read(stanza, where);
+	if seen.direction == "in" then return border.inbound(event, seen, where); end
 	local verdict = verdicts.inbound(core.policy, instant(), seen);
 	if verdict.verdict == "allowed" then
 		-- Subscriptions were judged on the way out; what the server makes of its own must not change a contact list.
 		return seen.subscription and true or nil;
 	end
-	return carry_out(event, seen, verdict, where, seen.source ~= "foreign");
+	judge(event, seen, verdict, where);
+	return true;
 end
 
 for _, stanza in ipairs({ "message", "presence", "iq" }) do
@@ -157,16 +175,17 @@ local function load_policy()
 	if not text then return nil, err; end
 	local data, why = json.decode(text);
 	if data == nil then return nil, ("%s is not JSON: %s"):format(policy_path, why or "unknown fault"); end
-	local faults = documents.faults(data, module.host, json.null);
+	local faults = documents.faults(data, module.host, json.null, certificates.readable);
 	if #faults > 0 then
 		return nil, ("%s has %d fault(s): %s"):format(policy_path, #faults, table.concat(faults, "; "));
 	end
-	return policies.compile(data, json.null), hashes.sha256(text, true);
+	return policies.compile(data, json.null, encodings.idna.to_unicode), hashes.sha256(text, true);
 end
 
 local function refresh()
 	core.as_of = instant();
 	core.due = core.policy and core.policy:next_change(core.as_of);
+	federation.follow();
 	core.contacts = contacts.new(core.policy, core.as_of, version_of);
 	rosters.refresh();
 	prosody.events.fire_event("sallyport-policy-changed");
@@ -223,8 +242,11 @@ end
 
 core.policy, core.digest, core.loaded, core.fault = nil, nil, nil, nil;
 core.host, core.now, core.record, core.places = module.host, instant, record, places;
+core.judge = judge;
 accounts.start(core);
-rosters.start(core, own, accounts.follow);
+border.start(core, own);
+federation.start(core);
+rosters.start(core, own, accounts.follow, border.list_changed);
 reload();
 core.contacts = core.contacts or contacts.new(nil, instant(), version_of);
 core.active = true;
@@ -248,6 +270,7 @@ end
 
 module:add_timer(0.5, function()
 	follow_time();
+	federation.pass();
 	return 0.5;
 end);
 
@@ -278,6 +301,7 @@ module:hook("pre-resource-bind", function(event)
 end);
 
 function module.unload()
+	federation.stop();
 	core.active, core.policy = false, nil;
 	log_file:close();
 end

@@ -12,7 +12,7 @@ local SLICE = 0.025; -- seconds
 
 local M = {};
 
-local core, own, finish;
+local core, own, finish, on_partner_contact;
 local shown = setmetatable({}, { __mode = "k" }); -- roster -> the list that it was made from
 local queue, first = {}, 1; -- what open sessions must still be told
 
@@ -36,9 +36,7 @@ end
 
 -- Sends the presence of all sessions of one person to another one, or that they are gone.
 local function show_presence(from_address, to_address, gone)
-	local username, host = jid_split(from_address);
-	if host ~= module.host then return; end
-	for _, session in pairs(sessions_of(username)) do
+	for _, session in pairs(sessions_of((jid_split(from_address)))) do
 		if session.presence then
 			local presence = gone and st.presence({ type = "unavailable"; from = session.full_jid }) or st.clone(session.presence);
 			presence.attr.to = to_address;
@@ -53,8 +51,12 @@ local function tell(job)
 	if not (user and user.roster) then return; end
 	-- The roster is the truth: when two changes follow each other, the second one is told twice and the first never.
 	roster_push(job.username, module.host, job.address);
-	if job.kind ~= "changed" then
-		show_presence(job.address, job.username .. "@" .. module.host, user.roster[job.address] == nil);
+	if job.kind == "changed" then return; end
+	local gone = user.roster[job.address] == nil;
+	if select(2, jid_split(job.address)) == module.host then
+		show_presence(job.address, job.username .. "@" .. module.host, gone);
+	else
+		on_partner_contact(job.username, job.address, gone);
 	end
 end
 
@@ -135,8 +137,9 @@ end
 --- @param shared the core of the decision point
 -- @param marks  weak table of the presence that this library sends itself
 -- @param done   called when everybody has been told
-function M.start(shared, marks, done)
-	core, own, finish = shared, marks, done;
+-- @param foreign called for each contact at a partner that comes into or leaves a list: function(username, address, gone)
+function M.start(shared, marks, done, foreign)
+	core, own, finish, on_partner_contact = shared, marks, done, foreign;
 	-- Last, so that nothing another module added stays.
 	module:hook("roster-load", fill, -1000);
 end

@@ -10,7 +10,14 @@ local REFUSALS = {
 	["no-policy"] = { "cancel", "service-unavailable", "The server's message policy is not loaded. Nothing is delivered." };
 	["sender"] = { "cancel", "not-allowed", "Your account is not among the people of this site today." };
 	["stranger"] = { "cancel", "not-allowed", "This address is not in your contact list." };
-	["foreign-domain"] = { "cancel", "not-allowed", "This server does not exchange anything with other domains." };
+	["foreign-domain"] = { "cancel", "not-allowed", "This server does not exchange anything with that domain." };
+	["malformed"] = { "modify", "bad-request", "This is not built as it must be." };
+	["partner-iq"] = { "cancel", "service-unavailable", "Such questions are not exchanged with partners." };
+	["partner-room"] = { "cancel", "not-allowed", "Rooms are not shared with partners." };
+	["partner-payload"] = { "cancel", "not-allowed", "Contents of this kind are not exchanged with partners." };
+	["partner-link"] = { "cancel", "not-acceptable", "Links to files on servers of partners are not accepted here." };
+	["unasked"] = { "cancel", "not-allowed", "This answers nothing that was asked." };
+	["rate"] = { "wait", "resource-constraint", "Too much was sent in too short a time. Please try again later." };
 	["room-closed"] = { "cancel", "item-not-found", "You are not a member of a room of this name." };
 	["room-locked"] = { "auth", "forbidden", "Rooms are managed by the site; their settings and members cannot be changed here." };
 	["room-private"] = { "cancel", "not-allowed", "This person is not in your contact list." };
@@ -33,9 +40,12 @@ function M.refuse(rule)
 	};
 end
 
-local function allow(rule)
+--- A permission by its rule.
+function M.allow(rule)
 	return { verdict = "allowed"; rule = rule; reason = "" };
 end
+
+local allow = M.allow;
 
 -- A room that the sender is not entitled to and no room at all look alike; a client that joins needs the
 -- condition by which it tells "members only" from a fault (XEP-0045, 7.2.6).
@@ -91,6 +101,25 @@ function targets.foreign()
 	return M.refuse("foreign-domain");
 end
 
+function targets.partner(policy, now, facts)
+	if policy:may_exchange(facts.from, facts.domain, facts.contact, now) then return allow("partner"); end
+	return M.refuse("stranger");
+end
+
+-- What crosses the border, in either direction, between two who may exchange something.
+local function crossing(policy, facts)
+	if facts.malformed then return M.refuse("malformed"); end
+	if facts.answer then return facts.asked and allow("answer") or M.refuse("unasked"); end
+	if facts.forged then return M.refuse("forged"); end
+	if facts.call then return M.refuse("calls"); end
+	if facts.stanza == "iq" and not facts.question then return M.refuse("partner-iq"); end
+	if facts.invites and #facts.invites > 0 then return M.refuse("invitation"); end
+	if facts.stanza == "message" and facts.type == "groupchat" then return M.refuse("partner-room"); end
+	if facts.within then return M.refuse("partner-payload"); end
+	if facts.link and policy.partner_links ~= "permit" then return M.refuse("partner-link"); end
+	return allow("partner");
+end
+
 local function may_invite(policy, now, from, invite)
 	return policy:may_talk(from, invite.person, now)
 		and policy:entitled(from, invite.room, now)
@@ -111,12 +140,13 @@ function M.outbound(policy, now, facts)
 	if facts.archive_change then return M.refuse("archive-locked"); end
 	-- What the server says in its own name (an announcement) has no person behind it.
 	if facts.source == "server" then
-		return facts.target ~= "foreign" and allow("server") or M.refuse("foreign-domain");
+		return facts.direction and M.refuse("foreign-domain") or allow("server");
 	end
 	if facts.target ~= "self" and not policy:valid(facts.from, now) then return M.refuse("sender"); end
 
 	local verdict = targets[facts.target](policy, now, facts);
 	if verdict.verdict == "refused" then return verdict; end
+	if facts.target == "partner" then return facts.subscription and M.refuse("roster-locked") or crossing(policy, facts); end
 	if facts.forged then return M.refuse("forged"); end
 	if facts.answer then return verdict; end
 	if facts.subscription or facts.roster_push then return M.refuse("roster-locked"); end
@@ -129,7 +159,13 @@ end
 
 --- Judges one stanza that arrives at a local address without having passed outbound().
 -- What the server sends in the name of a person (a notification, a late bounce) must obey the policy as well.
+-- A person who may not be written to and nobody at all look alike.
 function M.inbound(policy, now, facts)
+	if facts.source == "partner" then
+		if facts.flood then return M.refuse("rate"); end
+		local open = facts.target == "person" and policy:may_exchange(facts.to, facts.domain, facts.contact, now);
+		return open and crossing(policy, facts) or M.refuse("stranger");
+	end
 	if facts.source == "foreign" then return M.refuse(policy and "foreign-domain" or "no-policy"); end
 	if facts.source ~= "person" or facts.target ~= "person" or facts.from == facts.to then return allow("server"); end
 	if not policy then return M.refuse("no-policy"); end

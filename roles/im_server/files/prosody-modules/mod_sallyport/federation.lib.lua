@@ -1,0 +1,230 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Streams to and from other servers: those of current partners only, each proven by its certificate, one event for each.
+-- Prosody itself sees to it that a stanza comes from the domain that its stream was proven for (core/stanza_router).
+
+local hosts = prosody.hosts;
+local now = require "prosody.util.time".now;
+local st = require "prosody.util.stanza";
+
+local certificates = module:require "certificates";
+local knocks = module:require "knocks";
+local verdicts = module:require "verdict";
+
+local M = {};
+
+local core, told;
+local streams; -- session -> what is known of it; shared, so that loading this anew forgets no stream
+
+local REASONS = {
+	["foreign-domain"] = "No partner has this domain";
+	["not-current"] = "The time of this partner is over or has not come";
+	["no-policy"] = "The server's message policy is not loaded";
+	changed = "What the partner's servers are known by has changed; they must prove themselves anew";
+	dialback = "The other server did not prove itself by a certificate";
+	spoofed = "The other server sent something in the name of another domain than its own";
+};
+
+-- Stream errors (RFC 6120, 4.9.3) by which Prosody answers what is built wrongly.
+local MALFORMED = {
+	["bad-format"] = true; ["bad-namespace-prefix"] = true; ["host-unknown"] = true; ["improper-addressing"] = true;
+	["invalid-namespace"] = true; ["invalid-xml"] = true; ["not-well-formed"] = true; ["policy-violation"] = true;
+	["restricted-xml"] = true; ["unsupported-stanza-type"] = true;
+};
+
+local function remote_of(session)
+	if session.direction == "outgoing" then return session.to_host; end
+	return session.from_host;
+end
+
+-- @return nil when this domain is that of a current partner, else the rule that refuses it
+local function refusal(domain)
+	if not core.policy then return "no-policy"; end
+	local _, rule = core.policy:partner(domain, core.now());
+	return rule;
+end
+
+local function tell(session, what, verdict, rule, reason)
+	local outgoing = session.direction == "outgoing";
+	local address = session.ip;
+	told:happened(core.limits and address and core.limits.place(address) or address or "unknown", {
+		kind = "stream"; type = what; direction = outgoing and "out" or "in"; address = address;
+		from = outgoing and module.host or session.from_host; to = outgoing and session.to_host or session.to_host or module.host;
+		verdict = verdict; rule = rule; reason = reason;
+	});
+end
+
+-- Ends a stream by our own decision. What waited for it comes back to its sender with the reason.
+local function refuse(session, rule, reason, condition)
+	local stream = streams[session];
+	tell(session, stream.established and "closed" or "refused", "refused", rule, reason);
+	stream.over = true;
+	local public = verdicts.refuse("foreign-domain").reason;
+	if rule == "certificate" then public = reason; end
+	session:close({ condition = condition or "policy-violation"; text = public }, nil, reason);
+end
+
+-- An unknown domain is refused before it gets any answer to the beginning of its stream.
+local function watch_opening(session)
+	local open_stream = session.open_stream;
+	function session.open_stream(self, from, to)
+		local stream = streams[self];
+		local rule = stream and not stream.closing and not stream.over and refusal(remote_of(self));
+		if rule then
+			refuse(self, rule, REASONS[rule]);
+			return true;
+		end
+		return open_stream(self, from, to);
+	end
+end
+
+local function watch_closing(session)
+	local close = session.close;
+	function session.close(self, reason, ...)
+		local stream = streams[self];
+		if stream and not stream.closing then
+			stream.closing = true;
+			stream.fault = type(reason) == "table" and reason.condition or type(reason) == "string" and reason or nil;
+			stream.words = type(reason) == "table" and reason.text or nil;
+		end
+		return close(self, reason, ...);
+	end
+end
+
+local function created(event)
+	local session = event.session;
+	streams[session] = {};
+	watch_closing(session);
+	if session.direction == "incoming" then watch_opening(session); end
+end
+
+-- After mod_s2s_auth_certs, before mod_s2s itself; what is decided here is what the both of them would else decide.
+local function check_certificate(event)
+	local session, domain = event.session, event.host;
+	local stream = streams[session];
+	if not stream then return nil; end
+	local rule = refusal(domain);
+	if rule then
+		refuse(session, rule, REASONS[rule]);
+		return false;
+	end
+	local partner = core.policy:partner(domain, core.now());
+	local ok, fault = certificates.check(partner, domain, session, event.cert);
+	if not ok then
+		session.cert_chain_status, session.cert_identity_status = "invalid", "invalid";
+		refuse(session, "certificate", "The certificate of the other server " .. fault, "not-authorized");
+		return false;
+	end
+	session.cert_chain_status, session.cert_identity_status = "valid", "valid";
+	stream.proven, stream.trust = domain, certificates.trust(partner);
+	return nil;
+end
+
+-- A second line: nothing but the certificate authenticates a stream, whatever modules are loaded.
+local function check_authentication(event)
+	local stream = streams[event.session];
+	local rule = refusal(event.host);
+	if not rule and stream and stream.proven == event.host and event.mechanism == "EXTERNAL" then return nil; end
+	rule = rule or "certificate";
+	if not stream then
+		streams[event.session] = {};
+	end
+	refuse(event.session, rule, REASONS[rule] or REASONS.dialback, "not-authorized");
+	return false;
+end
+
+local function established(event)
+	local session = event.session;
+	local stream = streams[session];
+	if not stream or stream.over then return; end
+	stream.established = true;
+	tell(session, "established", "allowed", "partner", "");
+end
+
+local function plain_reason(reason)
+	if type(reason) == "table" then reason = reason.text or reason.condition; end
+	return reason and tostring(reason) or "The connection ended";
+end
+
+-- A stream that never came about, or that was ended for what came over it.
+local function destroyed(event)
+	local session = event.session;
+	local stream = streams[session];
+	streams[session] = nil;
+	if not stream or stream.over then return; end
+	local words = stream.words or plain_reason(stream.fault or event.reason);
+	if stream.established then
+		if stream.fault == "not-authorized" then
+			tell(session, "closed", "refused", "spoofed", REASONS.spoofed);
+		elseif MALFORMED[stream.fault or ""] then
+			tell(session, "closed", "refused", "malformed", words);
+		end
+	elseif session.had_stream or stream.fault or session.direction == "outgoing" then
+		local rule = refusal(remote_of(session));
+		local silent = session.direction == "outgoing" and not session.had_stream;
+		local wrong = session.direction == "incoming" and MALFORMED[stream.fault or ""];
+		tell(session, "refused", "refused", rule or silent and "unreachable" or wrong and "malformed" or "handshake", words);
+	end
+end
+
+-- The contacts are told that somebody is gone while they can still be told.
+local function take_leave(session, domain)
+	for _, user in pairs(hosts[module.host].sessions) do
+		for address in pairs(user.roster or {}) do
+			if address and address:match("@(.*)$") == domain then
+				for _, device in pairs(user.sessions) do
+					if device.presence then
+						session.sends2s(st.presence({ type = "unavailable"; from = device.full_jid; to = address }));
+					end
+				end
+			end
+		end
+	end
+end
+
+local function follow(session)
+	local stream, domain = streams[session], remote_of(session);
+	if not (stream and domain) or stream.over then return; end
+	local rule = refusal(domain);
+	if not rule and stream.trust and stream.trust ~= certificates.trust(core.policy.partners[domain]) then rule = "changed"; end
+	if not rule then return; end
+	if rule ~= "changed" and stream.established and session.direction == "outgoing" then take_leave(session, domain); end
+	refuse(session, rule == "changed" and "certificate" or rule, REASONS[rule]);
+end
+
+--- Ends the streams of all who are partners no more. To be called before the contact lists change.
+function M.follow()
+	local open = {};
+	for session in pairs(prosody.incoming_s2s) do open[#open + 1] = session; end
+	for _, session in pairs(hosts[module.host].s2sout or {}) do open[#open + 1] = session; end
+	for _, session in ipairs(open) do
+		local ok, err = pcall(follow, session);
+		if not ok then module:log("error", "A stream could not be ended: %s", err); end
+	end
+end
+
+--- Ends all streams: without the decision point there is no federation.
+function M.stop()
+	for session in pairs(streams) do pcall(session.close, session, { condition = "system-shutdown" }); end
+	told:pass(true);
+end
+
+--- Tells what was counted of streams, once a minute; all of it when `all` says so.
+function M.pass(all)
+	told:pass(all);
+end
+
+--- @param shared the core of the decision point
+function M.start(shared)
+	core = shared;
+	core.streams = core.streams or setmetatable({}, { __mode = "k" });
+	streams = core.streams;
+	told = knocks.new(core.record, now);
+	module:hook_global("s2s-created", created, 1000);
+	module:hook_global("s2s-check-certificate", check_certificate, 100);
+	module:hook("s2s-authenticated", check_authentication, 100);
+	module:hook("s2sin-established", established);
+	module:hook("s2sout-established", established);
+	module:hook_global("s2s-destroyed", destroyed);
+end
+
+return M;

@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Finds links to files in a message from a partner: to files on the partner's own servers, and those whose kind says that
+-- a file is meant. Looks at all text and all attributes, however deep. Pure.
+
+local M = {};
+
+-- These elements are links to files, whatever they point to.
+local FILES = {
+	["jabber:x:oob"] = true; -- XEP-0066
+	["urn:xmpp:sims:1"] = true; -- XEP-0385
+	["urn:xmpp:sfs:0"] = true; -- XEP-0447
+	["urn:xmpp:esfs:0"] = true; -- XEP-0448
+	["http://jabber.org/protocol/url-data"] = true; -- XEP-0103
+};
+
+-- What a reader does not see, but a program that looks for a name would stumble over.
+local UNSEEN = {
+	"\194\173", -- soft hyphen
+	"\216\156", -- Arabic letter mark
+	"\225\160\142", -- Mongolian vowel separator
+	"\226\128[\139-\143]", -- zero width, directions
+	"\226\128[\168-\174]", -- separators, directions
+	"\226\129[\160-\175]", -- joiners, isolates
+	"\239\184[\128-\143]", -- variation selectors
+	"\239\187\191", -- byte order mark
+};
+
+-- Other full stops that count as one in a name (RFC 3490, 3.1), and the wide forms of the marks in a link.
+local ALIKE = {
+	["\227\128\130"] = "."; ["\239\188\142"] = "."; ["\239\189\161"] = ".";
+	["\239\188\154"] = ":"; ["\239\188\143"] = "/";
+};
+
+-- A text as it is compared: small letters, one kind of full stop, and `instead` for each mark that is not seen.
+local function plain(text, instead)
+	for _, pattern in ipairs(UNSEEN) do text = text:gsub(pattern, instead); end
+	for mark, usual in pairs(ALIKE) do text = text:gsub(mark, usual); end
+	return text:lower();
+end
+
+-- The host of what follows the slashes in a link: without user, port, and what cannot be part of a name.
+local function host_of(rest)
+	local host = rest:match("^[^/\\?#%s]*"):gsub("^.*@", ""):match("^[^\"'<>()%[%]{}|:]*");
+	host = host:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end);
+	return (plain(host, ""):gsub("[.,;!]+$", ""));
+end
+
+local function is_below(host, domain)
+	return host == domain or host:sub(-#domain - 1) == "." .. domain;
+end
+
+--- Does this stanza carry a link to a file, as the partner's servers could hold it?
+-- @param stanza element: name, attr, and children or texts as a list
+-- @param domain the partner's domain as addresses have it
+-- @param ascii  function(domain) -> its xn-- form, or nil
+function M.found(stanza, domain, ascii)
+	local wanted = ascii(domain) or domain;
+	local function holds_link(text)
+		if text:find("aesgcm:", 1, true) then return true; end
+		for place in text:gmatch("%a[%w+.-]*:[/\\]+()") do
+			local host = host_of(text:sub(place, place + 1024));
+			if is_below(host, domain) or is_below(ascii(host) or host, wanted) then return true; end
+		end
+		return false;
+	end
+	-- A mark that is not seen may end a name or stand in it, as the reader's program likes.
+	local function suspicious(text)
+		return holds_link(plain(text, "")) or holds_link(plain(text, " "));
+	end
+	-- A list of what is still to be looked at, and not a function that calls itself: a stanza may be very deep.
+	local open = { stanza };
+	while #open > 0 do
+		local element = table.remove(open);
+		if FILES[element.attr.xmlns or ""] then return true; end
+		for name, value in pairs(element.attr) do
+			-- browsers take the spaces out of an address
+			if name ~= "xmlns" and suspicious((value:gsub("%s+", ""))) then return true; end
+		end
+		local texts = {};
+		for _, child in ipairs(element) do
+			if type(child) == "table" then open[#open + 1] = child; else texts[#texts + 1] = child; end
+		end
+		if #texts > 0 and suspicious(table.concat(texts)) then return true; end
+	end
+	return false;
+end
+
+return M;

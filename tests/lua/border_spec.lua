@@ -1,0 +1,194 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What is bounded at the border: rates, open questions, knocks.
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+
+-- A stand-in for prosody.util.cache: forgets what was used least.
+local function cache(size)
+	local held, order = {}, {};
+	local function touch(key)
+		for place, one in ipairs(order) do
+			if one == key then table.remove(order, place); break; end
+		end
+		if held[key] ~= nil then order[#order + 1] = key; end
+		if #order > size then held[table.remove(order, 1)] = nil; end
+	end
+	return {
+		get = function(_, key) touch(key); return held[key]; end;
+		set = function(_, key, value) held[key] = value; touch(key); end;
+	};
+end
+
+local clock;
+local function now() return clock; end
+before_each(function() clock = 1000; end);
+
+describe("the rate of a sender", function()
+	local rates = helper.load("sallyport", "rates");
+	local allowed = { messages_per_minute = 60; burst = 30 };
+	local limits;
+	before_each(function() limits = rates.new(cache, now); end);
+
+	local function send(times, sender, known)
+		local passed = 0;
+		for _ = 1, times do
+			if limits:may_send(sender or "carol@partner.x", "partner.x", known ~= false, allowed) then passed = passed + 1; end
+		end
+		return passed;
+	end
+
+	it("is a burst, and then so many a minute", function()
+		assert.equal(30, send(100));
+		clock = clock + 10;
+		assert.equal(10, send(100));
+		clock = clock + 3600;
+		assert.equal(30, send(100));
+	end);
+
+	it("does not grow when the clock goes back", function()
+		assert.equal(30, send(100));
+		clock = clock - 500;
+		assert.equal(0, send(100));
+		clock = clock + 5;
+		assert.equal(5, send(100));
+	end);
+
+	it("is each sender's own", function()
+		assert.equal(30, send(10000, "dave@partner.x"));
+		assert.equal(30, send(30, "carol@partner.x"));
+	end);
+
+	it("is ten times as much for a domain, strangers apart from contacts", function()
+		local strangers = 0;
+		for number = 1, 50 do strangers = strangers + send(30, ("s%d@partner.x"):format(number), false); end
+		assert.equal(300, strangers);
+		assert.equal(30, send(100, "carol@partner.x"));
+		local contacts = 30;
+		for number = 1, 50 do contacts = contacts + send(30, ("c%d@partner.x"):format(number)); end
+		assert.equal(300, contacts);
+	end);
+
+	it("is answered once a second at most", function()
+		assert.is_true(limits:may_answer("dave@partner.x"));
+		assert.is_false(limits:may_answer("dave@partner.x"));
+		assert.is_true(limits:may_answer("erin@partner.x"));
+		clock = clock + 1;
+		assert.is_true(limits:may_answer("dave@partner.x"));
+	end);
+end);
+
+describe("an open question", function()
+	local questions = helper.load("sallyport", "questions");
+	local open;
+	local alice, carol = "alice@ext.x/one", "carol@partner.x/two";
+	before_each(function() open = questions.new(cache, now); end);
+
+	it("is answered once, by whom it went to, to whom it came from", function()
+		open:ask("iq", alice, carol, "q1");
+		assert.is_false(open:take("iq", "dave@partner.x/two", alice, "q1"));
+		assert.is_false(open:take("iq", carol, "alice@ext.x/other", "q1"));
+		assert.is_false(open:take("iq", carol, alice, "q2"));
+		assert.is_false(open:take("message", carol, alice, "q1"));
+		assert.is_false(open:take("iq", alice, carol, "q1"));
+		assert.is_true(open:take("iq", carol, alice, "q1"));
+		assert.is_false(open:take("iq", carol, alice, "q1"));
+	end);
+
+	it("is a message too, for an error from any device of its reader", function()
+		open:ask("message", alice, "carol@partner.x", "m1");
+		assert.is_false(open:take("message", "dave@partner.x", alice, "m1"));
+		assert.is_true(open:take("message", carol, "alice@ext.x", "m1"));
+	end);
+
+	it("is forgotten in the end", function()
+		open:ask("iq", alice, carol, "q1");
+		open:ask("message", alice, carol, "m1");
+		clock = clock + 301;
+		assert.is_false(open:take("iq", carol, alice, "q1"));
+		assert.is_true(open:take("message", carol, alice, "m1"));
+		open:ask("message", alice, carol, "m2");
+		clock = clock + 3601;
+		assert.is_false(open:take("message", carol, alice, "m2"));
+	end);
+
+	it("needs an id, and is of no other kind", function()
+		open:ask("iq", alice, carol, nil);
+		open:ask("presence", alice, carol, "p");
+		assert.is_false(open:take("iq", carol, alice, nil));
+		assert.is_false(open:take("presence", carol, alice, "p"));
+	end);
+end);
+
+describe("knocks", function()
+	local knocks = helper.load("sallyport", "knocks");
+	local told, door;
+	before_each(function()
+		told = {};
+		door = knocks.new(function(event) told[#told + 1] = event; end, now);
+	end);
+
+	local function knock(times, place, from, rule)
+		for _ = 1, times do
+			door:happened(place or "10.0.0.1", {
+				direction = "in"; type = "refused"; rule = rule or "foreign-domain"; from = from or "a.x"; to = "ext.x"; reason = "R";
+			});
+		end
+	end
+
+	local function counts()
+		local list = {};
+		for _, event in ipairs(told) do list[#list + 1] = event.count or 1; end
+		return list;
+	end
+
+	it("are told one by one while they differ", function()
+		knock(1);
+		knock(1, "10.0.0.2");
+		knock(1, nil, "b.x");
+		knock(1, nil, nil, "certificate");
+		assert.same({ 1, 1, 1, 1 }, counts());
+		assert.is_nil(told[1].count);
+	end);
+
+	it("are summed within a minute when they repeat themselves", function()
+		knock(500);
+		assert.same({ 1 }, counts());
+		clock = clock + 59;
+		door:pass();
+		assert.same({ 1 }, counts());
+		clock = clock + 1;
+		door:pass();
+		assert.same({ 1, 499 }, counts());
+		assert.equal("a.x", told[2].from);
+		door:pass();
+		knock(1);
+		assert.same({ 1, 499, 1 }, counts());
+	end);
+
+	it("are summed when one address has ever new names", function()
+		for number = 1, 5000 do knock(1, nil, ("x%d.x"):format(number)); end
+		assert.equal(20, #told);
+		door:pass(true);
+		assert.equal(21, #told);
+		assert.equal(4980, told[21].count);
+		assert.equal("The last of many that differ: R", told[21].reason);
+	end);
+
+	it("are summed when they come from ever new addresses", function()
+		for number = 1, 5000 do knock(1, "address " .. number); end
+		assert.equal(600, #told);
+		clock = clock + 60;
+		door:pass();
+		assert.equal(601, #told);
+		assert.equal(4400, told[601].count);
+		assert.equal("The last of many from many addresses: R", told[601].reason);
+	end);
+
+	it("do not change the event that was told", function()
+		local event = { direction = "in"; type = "refused"; rule = "r"; reason = "R" };
+		door:happened("p", event);
+		door:happened("p", event);
+		door:pass(true);
+		assert.is_nil(event.count);
+		assert.equal(1, told[2].count);
+	end);
+end);

@@ -1,0 +1,62 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+local links = helper.load("sallyport", "links");
+
+local function element(name, attr, ...) return { name = name; attr = attr or {}; ... }; end
+local function body(text) return element("message", {}, element("body", {}, text)); end
+
+-- A stand-in for IDNA: this one foreign name is the partner's.
+local function ascii(host)
+	if host == "pärtner.example" then return "xn--prtner-bua.example"; end
+	return host:find("^[a-z0-9.-]+$") and host or nil;
+end
+
+local function found(stanza, domain) return links.found(stanza, domain or "partner.example", ascii); end
+
+describe("links in what a partner writes", function()
+	for _, text in ipairs({
+		"https://partner.example/a.exe", "see HTTP://PARTNER.EXAMPLE/a", "http://files.partner.example:8443/x",
+		"https://good.example@files.partner.example/x", "https://a(b@partner.example", "https:\\\\partner.example\\x",
+		"https:/partner.example/x", "ftp://partner.example", "https://partner.example.", "https://partner.example, and",
+		"(https://partner.example)", "https://partner%2Eexample/x", "https://pa\226\128\139rtner.example/x",
+		"https://partner.example\226\128\139and so on", "https://partner\227\128\130example/x",
+		"https\239\188\154//partner.example/x", "one https://good.example two https://partner.example",
+		"https://partner.example\nnext line", "aesgcm://elsewhere.example/x#key", "AESGCM://x",
+	}) do
+		it(("are found: %q"):format(text), function() assert.is_true(found(body(text))); end);
+	end
+
+	for _, text in ipairs({
+		"no link at all", "partner.example", "https://good.example/partner.example", "https://mypartner.example/x",
+		"https://partner.example.org/x", "https://good.example/?u=https%3A%2F%2Fpartner.example", "mail carol@partner.example",
+		"xmpp:carol@partner.example", "https://", "12:30 // fine", "https://partner.example\195\164.org",
+	}) do
+		it(("are not found: %q"):format(text), function() assert.is_false(found(body(text))); end);
+	end
+
+	it("are found in every body and deep inside", function()
+		local link = "https://partner.example/x";
+		assert.is_true(found(element("message", {}, element("body", {}, "fine"), element("body", { ["xml:lang"] = "de" }, link))));
+		assert.is_true(found(element("message", {}, element("html", {}, element("a", { href = link }, "click")))));
+		assert.is_true(found(element("message", {}, element("a", { href = "ht\ntps://partner.example" }))));
+		local deep = element("body", {}, link);
+		for _ = 1, 20000 do deep = element("forwarded", {}, deep); end
+		assert.is_true(found(deep));
+		local hollow = element("body", {}, "fine");
+		for _ = 1, 20000 do hollow = element("forwarded", {}, hollow); end
+		assert.is_false(found(hollow));
+	end);
+
+	it("are found when they are files by their kind, whatever they point to", function()
+		for _, xmlns in ipairs({ "jabber:x:oob", "urn:xmpp:sims:1", "urn:xmpp:sfs:0", "urn:xmpp:esfs:0" }) do
+			assert.is_true(found(element("message", {}, element("x", { xmlns = xmlns }, element("url", {}, "https://good.example/x")))));
+		end
+	end);
+
+	it("are found in both spellings of a foreign name", function()
+		assert.is_true(found(body("https://pärtner.example/x"), "pärtner.example"));
+		assert.is_true(found(body("https://xn--prtner-bua.example/x"), "pärtner.example"));
+		assert.is_true(found(body("https://a.xn--prtner-bua.example/x"), "pärtner.example"));
+		assert.is_false(found(body("https://xn--prtner-bua.example/x")));
+	end);
+end);
