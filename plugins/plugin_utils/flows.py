@@ -160,6 +160,8 @@ GATEWAY_ERRANDS = (
     ("ntp", "_chrony", "The gateway asks for the time"),
     ("web", "proxy", "The relay fetches Debian's updates"),
     ("web_tls", "proxy", "The relay fetches Debian's updates"),
+    ("web", "haproxy", "The web gate fetches what desktops ask for"),
+    ("web_tls", "haproxy", "The web gate fetches what desktops ask for"),
 )
 """What the gateway itself opens to the outside: service, the Unix user of Debian's package, and why."""
 BEHIND = ("servers", "desktops", "dmz")
