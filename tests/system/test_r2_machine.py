@@ -38,7 +38,7 @@ RUNS = (
 JOBS = {
     "im_internal": ("prosody.service",),
     "im_external": ("prosody.service",),
-    "gateway": ("squid.service", "unbound.service"),
+    "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
 # each of these becomes another user for what it does; all come from Debian's packages
 MAY_BECOME_ANOTHER = {"dbus-daemon-launch-helper", "passwd", "ssh-agent", "sudo", "unix_chkpwd"}
@@ -82,7 +82,7 @@ def _in_container(machine: Any) -> bool:
     id="R2-nothing-else-runs",
     practice="R2",
     says="On the servers runs what they need, and nothing else.",
-    permitted="Messaging on the servers for it; names and the relay on the gateway.",
+    permitted="Messaging on the servers for it; names, the relay and the gate for the web on the gateway.",
     forbidden="Any service that is on neither list.",
     tried_from="im_internal",
     breakage=Breakage(
