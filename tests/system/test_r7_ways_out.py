@@ -37,7 +37,9 @@ def _try_out(probe: Probe, addresses: list[str], ports: list[int]) -> list[str]:
 
 def _ask_names(probe: Probe, addresses: list[str]) -> list[str]:
     """Ask for a name by UDP; returns who answered."""
-    asked = ((address, probe.do("ask_name", server=address, name="partner.example", timeout=1.5)) for address in addresses)
+    asked = (
+        (address, probe.do("ask_name", server=address, name="partner.example", timeout=1.5)) for address in addresses
+    )
     return [f"{address} {RESOLVER} by UDP" for address, said in asked if said["result"] == "answered"]
 
 
