@@ -49,7 +49,7 @@ IM_PACKAGES = ("lua-unbound", "openssl", "prosody", "prosody-modules")
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
-    "gateway": ("dns-root-data", "squid", "unbound"),
+    "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
     "desktops": (),
     "outside": (),
 }
