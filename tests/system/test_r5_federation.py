@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from probe.remote import Probe
-from system.attempts import CONFIG
+from system.attempts import CONFIG, VERDICT
 from system.controls import Breakage, NotTried, Seen, control
 from system.outside import (
     CONTACT,
@@ -24,11 +24,10 @@ from system.outside import (
 from system.site_facts import SiteFacts
 from system.talk import Client, fresh
 
+CERTIFICATES = VERDICT.replace("verdict", "certificates")
 OLD: dict[str, Any] = {"max_version": "1.1", "ciphers": "DEFAULT@SECLEVEL=0"}
-# as Debian's Prosody is by itself: whoever has no certificate that holds is asked back by DNS
-TRUSTING = Breakage(
-    CONFIG, r"^s2s_secure_auth = true([\s\S]*^modules_enabled = \{)", r's2s_secure_auth = false\1 "dialback";'
-)
+# whatever another server shows is believed
+CREDULOUS = Breakage(CERTIFICATES, r'if not cert then return nil, "is missing"; end', "if true then return true; end")
 
 
 def talks(peer: Peer, receiver: Client, sender: str) -> str:
@@ -61,7 +60,7 @@ def person_and_partner(facts: SiteFacts, people: list[str]) -> str:
     forbidden="A wrong authority, expired, not yet valid, self-signed, other names, none, being asked back (dialback).",
     tried_from="outside",
     on="im_external",
-    breakage=TRUSTING,
+    breakage=CREDULOUS,
 )
 def test_partner_proves_its_name(
     *,
@@ -183,7 +182,7 @@ def test_partner_streams_encrypted(
     tried_from="desktops",
     on="im_external",
     safe=False,
-    breakage=TRUSTING,
+    breakage=CREDULOUS,
 )
 def test_we_check_the_partner(
     *,

@@ -34,6 +34,7 @@ KEPT_POLICY = "/root/sallyport-policy-kept.json"
 INVITATION = VERDICT.replace("mod_sallyport/verdict.lib", "mod_sallyport_invitation/mod_sallyport_invitation")
 POLICY_READER = VERDICT.replace("verdict", "policy")
 CONTACTS = VERDICT.replace("verdict", "contacts")
+DOCUMENT = VERDICT.replace("verdict", "document")
 
 
 def _message(kind: str, _: Client, receiver: Client, number: str) -> str:
@@ -67,7 +68,7 @@ def expected_contacts(facts: SiteFacts, person: str) -> set[str]:
     says="Everybody has the company's contact list from the first moment, without adding anybody.",
     permitted="The contact list holds each colleague of one's groups.",
     forbidden="Anybody else in it.",
-    breakage=Breakage(CONTACTS, r"if policy:valid\(name, self\.today\) then", "if false then"),
+    breakage=Breakage(CONTACTS, r"if policy:valid\(name, self\.now\) then", "if false then"),
 )
 def test_contacts_from_groups(
     facts: SiteFacts, client: Callable[[str], Client], demo_people: list[str], seen: Seen
@@ -264,7 +265,7 @@ def test_stranger_invitation(facts: SiteFacts, client: Callable[[str], Client], 
     forbidden="A stranger enters the room; a member makes a new one.",
     breakage=Breakage(
         VERDICT,
-        r"if not policy:entitled\(facts\.from, facts\.to, today\) then return closed_room\(facts\); end",
+        r"if not policy:entitled\(facts\.from, facts\.to, now\) then return closed_room\(facts\); end",
         "",
     ),
 )
@@ -382,7 +383,7 @@ def policy_of(server: Any, text: str | None, command: str, domain: str) -> Itera
     permitted="With damaged rules, colleagues still talk.",
     forbidden="With damaged rules, a stranger gets through; without rules, anything does.",
     safe=False,
-    breakage=Breakage(POLICY_READER, r"if data\.format ~= FORMAT then", "if false then"),
+    breakage=Breakage(DOCUMENT, r"if data\.format ~= FORMAT then", "if false then"),
 )
 def test_policy_fails_closed(
     *,
@@ -436,7 +437,7 @@ def test_policy_fails_closed(
     says="Whose last day is over can no longer be reached, and is in nobody's contact list.",
     permitted="A message to a colleague within her dates.",
     forbidden="A message from a colleague to somebody whose entry has ended.",
-    breakage=Breakage(POLICY_READER, r"^(\s*)return \(not person\.first or .*$", r"\1return true;"),
+    breakage=Breakage(POLICY_READER, r"return person ~= nil and holds\(person, now\);", "return person ~= nil;"),
 )
 def test_expired_person(
     facts: SiteFacts, client: Callable[[str], Client], demo_people: list[str], events: Events, seen: Seen

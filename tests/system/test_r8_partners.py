@@ -366,7 +366,7 @@ def test_hostile_domain(
     forbidden="More messages than the site takes from one sender.",
     tried_from="outside",
     on="im_external",
-    breakage=Breakage(POLICY, r'"messages_per_minute": \d+', '"messages_per_minute": 100000', command=READ_AGAIN),
+    breakage=Breakage(POLICY, r'"burst": \d+', '"burst": 1000', command=READ_AGAIN),
 )
 def test_flood_from_partner(
     *,
