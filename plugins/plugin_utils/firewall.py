@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
@@ -156,6 +157,8 @@ class _Ruleset:
         yield "icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept"
         for flow in self._outbound():
             yield from self._rules(flow, self._addresses(flow, but=self.host))
+        if "desktops" in self.host.addresses and not self.is_gateway:
+            yield from self._permitted_consumer()
         yield from _refuse("output", "no-flow", "", PROHIBITED)
 
     def _forward(self) -> Iterator[str]:
@@ -221,8 +224,8 @@ class _Ruleset:
         if service.permitted_until:
             for version in VERSIONS:
                 if self._has("desktops", version):
-                    until = f"meta time < {_seconds(service.permitted_until)}"
-                    yield f"{_IP[version]} saddr @desktops{version} {until} return"
+                    time = _while(service.permitted_from, service.permitted_until)
+                    yield f"{_IP[version]} saddr @desktops{version} {' '.join(time)} return"
         for zone in BEHIND:
             for version in VERSIONS:
                 if self._has(zone, version):
@@ -236,12 +239,12 @@ class _Ruleset:
         for service in consumer_im.rules(self.site):
             if not service.permitted_until:
                 continue
-            until = f"meta time < {_seconds(service.permitted_until)}"
+            time = _while(service.permitted_from, service.permitted_until)
             for version in VERSIONS:
                 for protocol, ports in (("tcp", service.tcp), ("udp", service.udp)):
                     if ports and self._has("desktops", version):
-                        words = [f"{_IP[version]} saddr @desktops{version}", *self._not_ours("daddr", version)]
-                        words += [f"{protocol} dport {_one_or_more([*ports])} {until}"]
+                        words = [f"{_IP[version]} saddr @desktops{version}", *self._not_ours("daddr", version), *time]
+                        words.append(f"{protocol} dport {_one_or_more([*ports])}")
                         yield f'{" ".join(words)} accept comment "R7 {service.id}"'
 
     def _postrouting(self) -> Iterator[str]:
@@ -264,7 +267,7 @@ class _Ruleset:
         zones = (GATEWAY,) if self.is_gateway else tuple(self.host.addresses)
         for flow in self.flows:
             if flow.source in zones:
-                yield flow
+                yield _as_asked(flow)
 
     def _counted(self) -> list[str]:
         """Return the services of this host whose users may have so many connections at a time."""
@@ -306,10 +309,7 @@ class _Ruleset:
                 words.append(f"meta nfproto ipv{version}")
             if flow.user:
                 words.append(f'meta skuid "{flow.user}"')
-            if flow.begins:
-                words.append(f"meta time >= {_seconds(flow.begins)}")
-            if flow.ends:
-                words.append(f"meta time < {_seconds(flow.ends)}")
+            words += _while(flow.begins, flow.ends)
             words.append(_what(service, version))
             if flow.service in INTERCEPTING:
                 words.append("ct status dnat")
@@ -401,6 +401,14 @@ def _what(service: Service, version: int) -> str:
     return _ECHO[version] if service.protocol == "icmp" else f"{service.protocol} dport {service.port}"
 
 
+def _as_asked(flow: Flow) -> Flow:
+    """Return a flow as the desktop sees it, which asks for something outside and does not know who answers."""
+    for outward, inward in DIVERTED.items():
+        if flow.service == inward and inward in INTERCEPTING:
+            return replace(flow, destination=OUTSIDE, service=outward, at=OUTSIDE)
+    return flow
+
+
 def _verdicts(services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
     """Look an address or a port up in one map each, whatever the number of services."""
     # a port that several use is that of one which is permitted, else it would be closed for it all the same
@@ -445,6 +453,12 @@ def _without(ports: tuple[int, int], taken: Sequence[tuple[int, int]]) -> list[t
 def _word(text: str) -> str:
     """Return what nft takes as a name."""
     return text.replace("-", "_").replace(".", "_")
+
+
+def _while(begins: str, ends: str) -> list[str]:
+    """Return what a rule says of the time in which it holds; nothing where there is no limit."""
+    limits = ((">=", begins), ("<", ends))
+    return [f"meta time {compared} {_seconds(instant)}" for compared, instant in limits if instant]
 
 
 def _seconds(instant: str) -> int:

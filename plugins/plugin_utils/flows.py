@@ -236,10 +236,10 @@ def published(site: Site) -> tuple[tuple[str, str], ...]:
     return tuple(
         (outside, inner)
         for host in site.hosts_of("im_external")
-        for inner in host.addresses["dmz"][:1]
+        for inner in [address for address in host.addresses["dmz"] if "." in address][:1]
         for gateway in site.hosts_of(GATEWAY)
         for outside in gateway.addresses[OUTSIDE]
-        if "." in inner and "." in outside and ipaddress.ip_address(inner).is_private
+        if "." in outside and ipaddress.ip_address(inner).is_private
     )
 
 
@@ -289,10 +289,12 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
         group, place = (host.group, at)
         if address in meant and service.name in SERVER_SERVICES:
             group, place = meant[address]
+        # a partner may have given addresses of one version of IP only
+        like = tuple(one for one in own if (":" in one) == (":" in address))
         may = [
             flow
             for flow in table.get((zone, group, service.name, place), ())
-            if flow.holds(now) and flow.meets(own) and service.name not in INTERCEPTING
+            if flow.holds(now) and flow.meets(like) and service.name not in INTERCEPTING
         ]
         meets = may[0] if may and (zone != "admin" or source == CONTROL_NODE) else None
         found.append(
