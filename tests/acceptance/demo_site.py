@@ -41,6 +41,11 @@ class Demo:
         words = self.command(*arguments, inventory=inventory)
         return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
 
+    def play_people(self, inventory: Path = INVENTORY) -> subprocess.CompletedProcess[str]:
+        """Run playbooks/people.yml to its end: people and partners alone."""
+        words = ["ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / "people.yml")]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+
     def converge(self, *arguments: str, inventory: Path = INVENTORY) -> dict[str, int]:
         """Run the site's playbook; it must succeed.
 

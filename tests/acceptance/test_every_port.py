@@ -17,12 +17,12 @@ from acceptance.port_scan.places import Program, Stranger, Target, strangers, ta
 from acceptance.port_scan.sweep import LOOPBACKS, QUESTIONS, Found, Way, prove, sweep
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
 
-ZONES = ("admin", "servers", "desktops", "outside")
-HOSTS = ("im-int", "gw", "desk", "world")
+ZONES = ("admin", "servers", "desktops", "dmz", "outside")
+HOSTS = ("im-int", "im-ext", "gw", "desk", "world")
 # nobody's firewall stands between these and the host outside
 NEIGHBOURS_OF_WORLD = ("admin", "outside")
 # which ways a firewall of the site has to have counted; on the others a packet may end before it
-COUNTED = {("servers", "direct"), ("desktops", "direct"), *((zone, "gateway") for zone in ZONES)}
+COUNTED = {("servers", "direct"), ("desktops", "direct"), ("dmz", "direct"), *((zone, "gateway") for zone in ZONES)}
 ATTEMPTS = 3
 
 

@@ -151,7 +151,7 @@ def test_a_connection_outlives_a_change(demo: Demo) -> None:
     assert "backdoor" not in demo.sh("nft list tables")
 
 
-@pytest.mark.parametrize("name", ["im-int", "gw", "desk"])
+@pytest.mark.parametrize("name", ["im-int", "im-ext", "gw", "desk"])
 def test_the_kernel_takes_the_rules_of_each_host(demo: Demo, name: str) -> None:
     # in a namespace of its own: what is in force is not touched
     text = ruleset(load(demo.facts.folder, with_vault=False), name)

@@ -25,13 +25,14 @@ from probe.servers import Peers, other_certificate
 
 
 def commands(
-    sessions: Sessions, peers: Peers, old_tls: helpers.OldTlsServer, listeners: network.Listeners
+    sessions: Sessions, peers: Peers, visits: web.Visits, old_tls: helpers.OldTlsServer, listeners: network.Listeners
 ) -> dict[str, Callable[..., Any]]:
     """Return everything that the probe can do, by name.
 
     Args:
         sessions: The signed-in clients.
         peers: The streams as another server.
+        visits: The connections to websites.
         old_tls: The control server for old TLS versions.
         listeners: What listens for a while.
 
@@ -61,6 +62,8 @@ def commands(
         web.fetch_all,
         web.ask_over_https,
         web.ask_over_tls,
+        visits.visit_open,
+        visits.visit_again,
         listeners.listen,
         listeners.listen_no_more,
         passwords.sign_in_here,
@@ -118,7 +121,7 @@ async def serve(source: TextIO, out: TextIO) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     sessions, peers, old_tls, listeners = Sessions(), Peers(), helpers.OldTlsServer(), network.Listeners()
-    known = commands(sessions, peers, old_tls, listeners)
+    known = commands(sessions, peers, web.Visits(), old_tls, listeners)
     running: set[asyncio.Task[None]] = set()
     try:
         while line := await lines.get():

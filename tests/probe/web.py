@@ -118,3 +118,46 @@ def ask_over_tls(host: str, resolver: str, name: str, kind: str = "A", timeout: 
     except (OSError, ssl.SSLError, struct.error) as error:
         return {"result": "refused", "rcode": "", "answers": [], "why": str(error) or type(error).__name__}
     return read_answer(data, 1, kind)
+
+
+class Visits:
+    """Connections to websites that stay open between two pages, by the name that the control gave them."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, http.client.HTTPConnection] = {}
+
+    def visit_open(
+        self, *, name: str, host: str, server_name: str, tls: bool = True, timeout: float = 10.0
+    ) -> dict[str, Any]:
+        """Connect and ask for a first page.
+
+        Args:
+            name: What the control calls it.
+            host: The address to which the packets go.
+            server_name: The name that is asked for.
+            tls: Over TLS.
+            timeout: Seconds for each step.
+
+        Returns:
+            As `visit_again`.
+        """
+        connection = http.client.HTTPConnection(server_name, timeout=timeout)
+        try:
+            plain = socket.create_connection((host, 443 if tls else 80), timeout)
+            connection.sock = tls_context().wrap_socket(plain, server_hostname=server_name) if tls else plain
+        except OSError as error:
+            return {"result": "refused", "why": str(error)}
+        # were it closed, the next page would not come by a new one
+        connection.auto_open = 0
+        self._open[name] = connection
+        return self.visit_again(name)
+
+    def visit_again(self, name: str) -> dict[str, Any]:
+        """Ask for a page over the same connection; ``result`` is ``answered`` or ``refused``, with ``why``."""
+        try:
+            self._open[name].request("GET", "/")
+            answer = self._open[name].getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            return {"result": "refused", "why": str(error) or type(error).__name__}
+        return {"result": "answered" if answer.status == 200 else "refused", "why": f"HTTP {answer.status}"}

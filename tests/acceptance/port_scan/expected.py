@@ -3,32 +3,58 @@
 
 from __future__ import annotations
 
+import datetime
+
 from acceptance.port_scan.places import Target
 from acceptance.port_scan.sweep import Way
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import SERVICES, flows
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    DIVERTED,
+    INTERCEPTING,
+    SERVER_SERVICES,
+    SERVICES,
+    flows,
+    published,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 GATEWAY_GIVES = {"udp/53", "tcp/53", "udp/123", "tcp/3128"}
+BETWEEN_SERVERS = {"tcp/5269", "tcp/5270"}
+FOR_PEOPLE = {"tcp/5222", "tcp/5223", "tcp/5281"}
 # zone from which, host, zone of its address
 BY_HAND: dict[tuple[str, str, str], set[str]] = {
     ("admin", "im-int", "admin"): {"tcp/22", "icmp"},
+    ("admin", "im-ext", "admin"): {"tcp/22", "icmp"},
     ("admin", "gw", "admin"): {"tcp/22", "icmp"},
     ("admin", "desk", "admin"): {"tcp/22", "icmp"},
-    ("desktops", "im-int", "servers"): {"tcp/5222", "tcp/5223", "tcp/5281"},
+    ("desktops", "im-int", "servers"): FOR_PEOPLE,
+    ("desktops", "im-ext", "dmz"): FOR_PEOPLE,
     ("desktops", "gw", "desktops"): GATEWAY_GIVES,
-    ("desktops", "world", "outside"): {"tcp/80", "tcp/443"},
+    # all of these are answered by the gateway, which looks at the name that is asked for
+    ("desktops", "world", "outside"): {"tcp/80", "tcp/443", "tcp/53", "udp/53"},
     ("servers", "gw", "servers"): GATEWAY_GIVES,
+    ("dmz", "gw", "dmz"): GATEWAY_GIVES,
+    ("dmz", "world", "outside"): BETWEEN_SERVERS,
+    ("outside", "im-ext", "dmz"): BETWEEN_SERVERS,
 }
 
 
+def _name(service: str) -> str:
+    known = SERVICES[service]
+    return "icmp" if known.protocol == "icmp" else f"{known.protocol}/{known.port}"
+
+
 def by_flows(site: Site, zone: str, host: str, at: str) -> set[str]:
-    """Return the ports of a host that a zone may reach at its addresses in a zone, by the table of flows."""
-    group = site.host(host).group
-    found = set()
-    for flow in flows(site):
-        if (flow.source, flow.destination, flow.at) == (zone, group, at):
-            service = SERVICES[flow.service]
-            found.add("icmp" if service.protocol == "icmp" else f"{service.protocol}/{service.port}")
+    """Return the ports of a host that a zone may reach at its addresses in a zone, by the table of flows now."""
+    now, group = datetime.datetime.now(datetime.UTC), site.host(host).group
+    holding = [flow for flow in flows(site) if flow.source == zone and flow.holds(now)]
+    found = {
+        _name(flow.service)
+        for flow in holding
+        if (flow.destination, flow.at) == (group, at) and flow.service not in INTERCEPTING
+    }
+    if (zone, group, at) == ("desktops", "outside", "outside"):
+        given = {flow.service for flow in holding if flow.destination == "gateway"}
+        found |= {_name(asked) for asked, inward in DIVERTED.items() if inward in given}
     return found
 
 
@@ -40,4 +66,8 @@ def expected(site: Site, target: Target, way: Way) -> set[str]:
     """
     if way.way != "gateway" or (way.address not in target.declared and way.at != "outside"):
         return set()
-    return by_flows(site, way.zone, target.name, way.at)
+    found = by_flows(site, way.zone, target.name, way.at)
+    if way.zone == "outside" and way.address in {outside for outside, _ in published(site)}:
+        # the gateway hands these on to the external server
+        found |= {_name(service) for service in SERVER_SERVICES} & by_flows(site, "outside", "im-ext", "dmz")
+    return found

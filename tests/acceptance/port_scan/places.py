@@ -26,7 +26,7 @@ PREFIX = "sallyport-"
 FOLDER = Path(__file__).parent
 # far from what the demo and Docker itself give away
 LAST_NUMBER = 0xC8
-REFUSALS = ("refused_input", "refused_forward")
+REFUSALS = ("refused_input", "refused_forward", "refused_consumer")
 PATIENCE_SECONDS = 900
 
 
