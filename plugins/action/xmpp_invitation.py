@@ -45,13 +45,17 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all.
 
     Args:
-        path: the file; its folder is made, or tightened, to mode 0700, the file gets 0600.
+        path: the file; its folder is made, or tightened, to mode 0700, the file gets 0600. Folders above are made alike
+            where they are missing.
         text: its content.
 
     Raises:
         OSError: when the folder or the file cannot be written.
     """
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    for folder in reversed([path.parent, *path.parent.parents]):
+        if not folder.exists():
+            # another host's invitation may come at the same time
+            folder.mkdir(mode=0o700, exist_ok=True)
     path.parent.chmod(0o700)
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)

@@ -219,6 +219,43 @@ def test_an_invitation_is_a_private_file(tmp_path: Path) -> None:
     assert "https://x/?t" in (folder / "alice.txt").read_text().splitlines()
 
 
+def test_folders_on_the_way_to_an_invitation_are_private_too(tmp_path: Path) -> None:
+    """The second invitation of a person lies one folder below the first, and may be written before it."""
+    (tmp_path / "site").mkdir(mode=0o755)
+    invitation_action.write_private(tmp_path / "site" / "invitations" / "external" / "alice.txt", "text")
+    folders = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()}
+    assert folders == {"site": 0o755, "invitations": 0o700, "external": 0o700}
+    invitation_action.write_private(tmp_path / "site" / "invitations" / "alice.txt", "text")
+    assert (tmp_path / "site" / "invitations" / "external" / "alice.txt").read_text() == "text"
+
+
+def test_an_invitation_says_what_the_address_is_for() -> None:
+    made = {"name": "alice", "url": "https://x/?t", "uri": "xmpp:a", "until": "2026-11-25T17:33:00Z"}
+    text = invitation_action.text_of(made, "ext.demo.example", "This address is for partners, and for nothing else.")
+    assert text == (
+        "Your address for instant messages: alice@ext.demo.example\n\n"
+        "This address is for partners, and for nothing else.\n\n"
+        "Open this link in a browser on a computer of the company and choose your password:\n\n"
+        "https://x/?t\n\n"
+        "It works once, until 2026-11-25 17:33 (UTC). Keep it to yourself: whoever has it can choose the password.\n"
+    )
+    assert "\n\n\n" not in invitation_action.text_of(made, "im.demo.example")
+
+
+def test_the_note_of_a_task_reaches_the_person_and_not_the_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = Taken("alice", tmp_path / "invitations")
+    action._task.args["note"] = "For partners."
+    run_action(action, monkeypatch)
+    assert "\n\nFor partners.\n\n" in (tmp_path / "invitations" / "alice.txt").read_text()
+    assert action.given == [{"accounts": PEOPLE, "host": "im.demo.example", "person": "alice"}]
+    # nothing given is no text either
+    action._task.args["note"] = None
+    run_action(action, monkeypatch)
+    assert "None" not in (tmp_path / "invitations" / "alice.txt").read_text()
+
+
 def test_an_invitation_without_a_page_names_the_address() -> None:
     made = {"name": "alice", "url": "", "uri": "xmpp:a?register", "until": "2026-11-25T17:33:17Z"}
     assert "\nxmpp:a?register\n" in invitation_action.text_of(made, "h")
@@ -238,8 +275,10 @@ class Taken(invitation_action.ActionModule):
         self._connection = SimpleNamespace(_play_context=SimpleNamespace(no_log=False))
         self._name = name
         self.seen_by_vvv: list[bool] = []
+        self.given: list[object] = []
 
-    def _execute_module(self, **_: object) -> dict[str, object]:
+    def _execute_module(self, module_args: object = None, **_: object) -> dict[str, object]:
+        self.given.append(module_args)
         self.seen_by_vvv.append(not self._connection._play_context.no_log)
         made = {"name": self._name, "url": "https://x/?secret", "uri": "xmpp:a", "until": "2026-11-25T17:33:17Z"}
         return {"changed": True, "invitations": [made]}
