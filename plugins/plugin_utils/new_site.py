@@ -43,12 +43,8 @@ DEMO = "demo"
 DEMO_PEOPLE = ("alice", "bob")  # carl waits with his invitation for whoever tries the demo; dora has left
 INVITATIONS = "invitations"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
-HOST_NUMBERS = {
-    "im_internal": 11,
-    "im_external": 12,
-    "gateway": 2,
-    "desktops": 21,
-}  # last part of the first address in each group
+# last part of the first address in each group
+HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "gateway": 2, "desktops": 21}
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
 BLOCKS = range(20, 255)  # which 10.N.0.0/16 are given to new sites; lower ones are what companies use already
 ONLY_EXTERNAL = "#+ "  # how lines of the example begin that a site with an external server has
@@ -440,6 +436,11 @@ def make_site(
     """
     domains = [name for name in (domain, external) if name or name is domain]
     _check_names(site, *domains)
+    if external in (domain, f"rooms.{domain}", f"files.{domain}"):
+        raise NewSiteFault(
+            f"the domain {show_value(external)}: this domain is one of the internal server\n"
+            "  allowed: a domain of its own, as ext.example.com"
+        )
     example, target = inventories / EXAMPLE, inventories / site
     if not (example / SITE_FILE).is_file() or not (example / HOST_LIST).is_file():
         raise NewSiteFault(f"{example} is missing or not whole; it is part of the kit: git checkout {example}")
@@ -470,7 +471,12 @@ def _clone(example: Path, folder: Path, plan: Plan) -> None:
     shutil.copytree(example, folder, ignore=private, symlinks=True)
     for name in (SITE_FILE, HOST_LIST):
         text = (folder / name).read_text("utf-8")
-        (folder / name).write_text(text.replace(ONLY_EXTERNAL, "" if plan.external else "# "), "utf-8")
+        text = (
+            text.replace(ONLY_EXTERNAL, "")
+            if plan.external
+            else re.sub(rf"{re.escape(ONLY_EXTERNAL)}(# )?", "# ", text)
+        )
+        (folder / name).write_text(text, "utf-8")
     site, hosts = yaml_source.read(folder / SITE_FILE), yaml_source.read(folder / HOST_LIST)
     chosen = proposals(plan, site, hosts)
     for name, source in ((SITE_FILE, site), (HOST_LIST, hosts)):

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, check, new_site, vault, yaml_source
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import AUTHORITY, HOST_LIST, SITE_FILE, load
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import (
+    AUTHORITY,
+    EXTERNAL_VAULT_KEYS,
+    HOST_LIST,
+    SITE_FILE,
+    VAULT_KEYS,
+    load,
+)
 from cryptography import x509
 from unit.sites import PUBLIC_KEYS
 
@@ -36,11 +43,11 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def refusal(inventories: Path, site: str, domain: str, network: str = "") -> str:
+def refusal(inventories: Path, site: str, domain: str, network: str = "", external: str = "") -> str:
     """Try to make a site that must be refused, and make sure that nothing was made."""
     before = everything(inventories)
     with pytest.raises(new_site.NewSiteFault) as caught:
-        new_site.make_site(site, domain, inventories, new_site.read_block(network) if network else None)
+        new_site.make_site(site, domain, inventories, new_site.read_block(network) if network else None, external)
     assert everything(inventories) == before
     assert not list(inventories.glob(".*"))
     return str(caught.value)
@@ -67,6 +74,73 @@ def test_a_new_site_is_valid_after_the_marked_settings_are_filled_in(inventories
     site = load(folder)
     assert site.settings.site == "oslo"
     assert site.settings.domains.internal == "im.oslo.example"
+    assert site.external_domain is None
+    assert not site.hosts_of("im_external")
+
+
+def test_a_new_site_with_an_external_server_is_valid_after_the_same(inventories: Path) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories, external="ext.oslo.example")
+    fill_in_the_marked(folder)
+    site = load(folder)
+    assert site.domains == ("im.oslo.example", "ext.oslo.example")
+    assert site.settings.partners == ()
+    (server,) = site.hosts_of("im_external")
+    (gateway,) = site.hosts_of("gateway")
+    four, six = site.settings.networks.dmz
+    assert (four.version, six.version, str(four)) == (4, 6, "10.20.3.0/24")
+    assert server.admin_address == "10.20.0.12"
+    assert server.addresses == {"dmz": ("10.20.3.12", str(six[0x12]))}
+    assert gateway.addresses["dmz"] == ("10.20.3.2", str(six[2]))
+    assert {"im.oslo.example", "ext.oslo.example"} == {
+        use.value for use in new_site.uses_of(folder) if use.what == "domain" and str(use.value).count(".") == 2
+    }
+
+
+@pytest.mark.parametrize("external", ["", "ext.oslo.example"])
+def test_what_a_new_site_can_have_stands_in_it_in_one_way_or_the_other(inventories: Path, external: str) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories, external=external)
+    for file in (SITE_FILE, HOST_LIST):
+        lines = (folder / file).read_text("utf-8").splitlines()
+        assert not [line for line in lines if "#+" in line or line.lstrip().startswith("# #")]
+        for word in ("external: ", "dmz: [", "im_external:", "partners: []"):
+            found = [line for line in lines if line.lstrip("# ").startswith(word)]
+            assert all(line.lstrip().startswith("#") != bool(external) for line in found), found
+    said = "".join((folder / file).read_text("utf-8") for file in (SITE_FILE, HOST_LIST))
+    for word in ("external: ", "dmz: [", "im_external:", "partners: []"):
+        assert word in said
+
+
+def test_who_adds_an_external_server_later_takes_away_the_signs_of_a_comment(inventories: Path) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories)
+    fill_in_the_marked(folder)
+    example = inventories / new_site.EXAMPLE
+    for file in (SITE_FILE, HOST_LIST):
+        optional = [line for line in (example / file).read_text("utf-8").splitlines() if "#+ " in line]
+        assert optional
+        text = (folder / file).read_text("utf-8")
+        for line in optional:
+            as_comment = re.sub(r"#\+ (# )?", "# ", line)
+            assert as_comment in text
+            if "#+ # " not in line:
+                text = text.replace(as_comment, line.replace("#+ ", ""))
+        values = {
+            'domain of the IM service for partners[^"]*': "ext.oslo.example",
+            'network in which the external[^"]*': "10.20.3.0/24",
+            "address of the external server in the zone admin": "10.20.0.12",
+            "address of the external server in the zone dmz": "10.20.3.12",
+            "address of the gateway in the zone dmz": "10.20.3.2",
+        }
+        for what, value in values.items():
+            text = re.sub(f'"CHANGE-ME: {what}"', value, text)
+        (folder / file).write_text(text, "utf-8")
+    with pytest.raises(SiteFaults) as raised:
+        load(folder)
+    # only the authority was made for one domain; that of the probes was there from the beginning
+    assert [fault.message for fault in raised.value.faults] == [
+        "the site's authority may not sign for ext.oslo.example, it was made for other domains"
+    ]
+    new_site.renew_authority(folder)
+    assert load(folder).external_domain == "ext.oslo.example"
 
 
 def test_its_files_are_all_there_with_the_right_modes(inventories: Path) -> None:
@@ -87,20 +161,31 @@ def test_comments_and_layout_of_the_example_stay(inventories: Path) -> None:
         assert len(new) == len(old)
         for before, after in zip(old, new, strict=True):
             if "CHANGE-ME" not in before and "example" not in before:
-                assert after == before
+                assert after == re.sub(r"#\+ (# )?", "# ", before)
 
 
 def test_its_vault_holds_fresh_secrets_and_its_authority_works(inventories: Path) -> None:
     folder = new_site.make_site("oslo", "im.oslo.example", inventories)
     held = vault.read_vault(folder)
-    assert held.keys() == {"ca_key", "probe_a_password", "probe_b_password", "probe_c_password"}
+    # those of an external server are there before one is, so that it can be added
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys()
     signer = authority.load_authority((folder / "ca.crt").read_bytes(), str(held["ca_key"]).encode())
     assert authority.permits(signer.certificate, "files.im.oslo.example")
     assert not authority.permits(signer.certificate, "im.bergen.example")
+    assert not authority.permits(signer.certificate, "ext.oslo.example")
     probes = [str(value) for name, value in held.items() if name != "ca_key"]
-    assert len(set(probes)) == 3
+    assert len(set(probes)) == 6
     assert min(len(password) for password in probes) >= 43
     assert len((folder / vault.KEY_FILE).read_text().strip()) >= 43
+
+
+def test_its_authority_signs_for_the_external_server_and_for_no_partner(inventories: Path) -> None:
+    folder = new_site.make_site("oslo", "im.oslo.example", inventories, external="ext.oslo.example")
+    certificate = authority.load_certificate((folder / "ca.crt").read_bytes())
+    for name in ("im.oslo.example", "files.im.oslo.example", "ext.oslo.example"):
+        assert authority.permits(certificate, name)
+    for name in ("oslo.example", "partner.example", "next.oslo.example"):
+        assert not authority.permits(certificate, name)
 
 
 def test_no_secret_of_one_site_is_found_in_another(inventories: Path) -> None:
@@ -131,7 +216,8 @@ def test_no_secret_stands_in_clear_in_the_site(inventories: Path) -> None:
 
 def test_ten_sites_never_collide(inventories: Path) -> None:
     for number in range(10):
-        folder = new_site.make_site(f"site{number}", f"im{number}.example.org", inventories)
+        external = f"ext{number}.example.org" if number % 2 else ""
+        folder = new_site.make_site(f"site{number}", f"im{number}.example.org", inventories, external=external)
         assert new_site.collisions_with_others(folder) == []
     networks = [
         use.value
@@ -139,7 +225,8 @@ def test_ten_sites_never_collide(inventories: Path) -> None:
         for use in new_site.uses_of(folder)
         if use.what == "network"
     ]
-    assert len(networks) == len(set(networks)) >= 66
+    # three zones, and a fourth of those with an external server, each IPv4 and IPv6; and those of the demo
+    assert len(networks) == len(set(networks)) == 10 * 6 + 5 * 2 + 8
 
 
 def test_an_existing_site_is_not_overwritten(inventories: Path) -> None:
@@ -162,6 +249,30 @@ def test_a_domain_that_is_used_already_names_both_places(inventories: Path, doma
     message = refusal(inventories, "bergen", domain)
     assert f"domain {domain} ({inventories}/bergen/group_vars/all/site.yml:{line}) is used already" in message
     assert f"({inventories}/oslo/group_vars/all/site.yml:{line})" in message
+
+
+@pytest.mark.parametrize("external", ["im.oslo.example", "ext.oslo.example", "files.im.oslo.example"])
+def test_an_external_domain_that_is_used_already_names_both_places(inventories: Path, external: str) -> None:
+    new_site.make_site("oslo", "im.oslo.example", inventories, external="ext.oslo.example")
+    message = refusal(inventories, "bergen", "im.bergen.example", external=external)
+    assert re.search(
+        rf"domain {external} \(\S+/bergen/group_vars/all/site\.yml:\d+\) is used already: "
+        rf"domain {external} \(\S+/oslo/group_vars/all/site\.yml:\d+\)",
+        message,
+    )
+
+
+@pytest.mark.parametrize("external", ["im.oslo.example", "rooms.im.oslo.example", "files.im.oslo.example"])
+def test_the_two_servers_have_domains_of_their_own(inventories: Path, external: str) -> None:
+    message = refusal(inventories, "oslo", "im.oslo.example", external=external)
+    assert message.startswith(
+        f'the domain "{external}": this domain is one of the internal server\n  allowed: a domain of'
+    )
+
+
+@pytest.mark.parametrize("external", ["ext_x.example", "EXT.oslo.example", "10.0.0.1", "ext", "ext.x\n"])
+def test_bad_external_domains(inventories: Path, external: str) -> None:
+    assert "allowed: a full domain name" in refusal(inventories, "oslo", "im.oslo.example", external=external)
 
 
 def test_a_network_that_is_used_already_names_both_places(inventories: Path) -> None:
@@ -270,6 +381,46 @@ def test_what_comes_next_is_printed(inventories: Path, capsys: pytest.CaptureFix
         assert not [line for line in str(value).splitlines() if line in printed]
 
 
+def test_what_comes_next_with_an_external_server_is_printed(
+    inventories: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["oslo", "im.oslo.example", "--external", "ext.oslo.example", "--inventories", str(inventories)]
+    assert new_site.main(arguments) == 0
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    within, _, public = "\n".join(printed).partition("In the public DNS")
+    assert "ext.oslo.example. IN A 10.20.3.12" in within
+    assert "_xmpps-client._tcp.ext.oslo.example. IN SRV 0 0 5223 ext.oslo.example." in within
+    assert "-server._tcp" not in within
+    assert "files.ext" not in within
+    assert "ext.oslo.example. IN A <address>" in public
+    assert "_xmpp-server._tcp.ext.oslo.example. IN SRV 0 0 5269 ext.oslo.example." in public
+    assert "_xmpps-server._tcp.ext.oslo.example. IN SRV 0 0 5270 ext.oslo.example." in public
+    # what only the company uses is nobody else's business
+    assert "im.oslo.example" not in public.replace("ext.oslo.example", "")
+    assert "10.20." not in public
+    assert new_site.main(["bergen", "im.bergen.example", "--inventories", str(inventories)]) == 0
+    assert "public DNS" not in capsys.readouterr().out
+
+
+def test_make_hands_the_external_domain_on() -> None:
+    def told(*settings: str) -> str:
+        command = [
+            "make",
+            "--dry-run",
+            "--old-file=.venv/ready",
+            "new-site",
+            "SITE=oslo",
+            "DOMAIN=im.oslo.example",
+            *settings,
+        ]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert "new_site oslo im.oslo.example --external ext.oslo.example --network 10.30.0.0/16" in told(
+        "EXTERNAL=ext.oslo.example", "NETWORK=10.30.0.0/16"
+    )
+    assert "--external" not in told()
+
+
 def test_the_command_line_says_what_is_wrong(inventories: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -296,6 +447,28 @@ def test_the_demo_gets_secrets_once(inventories: Path) -> None:
     before = everything(folder)
     assert new_site.demo_secrets(inventories) is False
     assert everything(folder) == before
+
+
+def test_the_demo_s_secrets_are_of_both_servers_and_old_ones_are_made_anew(inventories: Path) -> None:
+    new_site.demo_secrets(inventories)
+    folder = inventories / "demo"
+    held = vault.read_vault(folder)
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | {"demo_passwords"}
+    signer = authority.load_certificate((folder / "ca.crt").read_bytes())
+    assert authority.permits(signer, "ext.demo.example")
+    assert authority.permits(signer, "im.demo.example")
+    # as they were when the demo had one server: without these passwords, and for one domain
+    password = (folder / vault.KEY_FILE).read_bytes().strip()
+    for name in (vault.VAULT,):
+        (folder / name).unlink()
+    vault.write_vault(folder, {key: held[key] for key in held if "external" not in key}, passwords=[password])
+    assert new_site.demo_secrets(inventories) is True
+    for name in (vault.KEY_FILE, vault.VAULT, "ca.crt"):
+        (folder / name).unlink()
+    passwords = held["demo_passwords"]
+    new_site.make_secrets(folder, "demo", ["im.demo.example"], {"demo_passwords": passwords})
+    assert new_site.demo_secrets(inventories) is True
+    assert new_site.demo_secrets(inventories) is False
 
 
 @pytest.mark.parametrize("lost", [vault.KEY_FILE, vault.VAULT, "ca.crt"])
