@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.sites import BASE_HOSTS, BASE_SITE, PASSWORD, ROOT, make_site
+from unit.sites import BASE_HOSTS, BASE_SITE, BASES, PASSWORD, ROOT, make_site
 
 PLAY = """
 - name: Load
@@ -48,8 +48,9 @@ def run(folder: Path, *options: str, inventory: str = "") -> tuple[int, dict[str
     return done.returncode, json.loads(done.stdout)
 
 
-def test_every_host_gets_its_own_facts_in_check_mode_too(tmp_path: Path) -> None:
-    code, result = run(make_site(tmp_path), "--check", "--diff")
+@pytest.mark.parametrize("base", BASES)
+def test_every_host_gets_its_own_facts_in_check_mode_too(tmp_path: Path, base: str) -> None:
+    code, result = run(make_site(tmp_path, *BASES[base]), "--check", "--diff")
     assert code == 0
     loaded, shown = (task["hosts"] for task in result["plays"][0]["tasks"])
     assert {host: answer["msg"] for host, answer in shown.items()} == {
@@ -57,7 +58,7 @@ def test_every_host_gets_its_own_facts_in_check_mode_too(tmp_path: Path) -> None
         "gw": "gw gateway",
         "desk": "desk desktops",
         "world": "world outside",
-    }
+    } | ({"im-ext": "im-ext im_external"} if base == "external" else {})
     assert not any(answer["changed"] for answer in loaded.values())
 
 
