@@ -290,8 +290,8 @@ def test_a_partner_is_seen_by_exactly_those_of_its_entry(content: dict[str, Any]
             if may and named and holds(partner, now):
                 wanted |= {f"{contact}@{partner['domain']}" for contact in partner["contacts"]}
         found = contacts(policy, person["id"], now)
-        assert {*found} == wanted
-        assert len(found) == len(wanted)
+        # partner by partner, each in the order of the names
+        assert [*found] == sorted(wanted, key=lambda address: address.split("@")[::-1])
         assert enabled(policy, person["id"], now) == may
 
 
