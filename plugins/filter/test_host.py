@@ -14,9 +14,9 @@ version_added: 0.1.0
 description:
   - Says from the inventory alone in which networks a test host stands, by which routes it reaches the others,
     and which names it finds.
-  - Hosts of the site go through the gateway to every other network. Hosts outside reach the site through the
-    gateway, and everything else directly. The gateway reaches the networks that are played through the host that
-    plays them.
+  - Hosts of the site go through the gateway to every other network, and the gateway through the first host outside,
+    which is the Internet for it. That one reaches the site through the gateway, and the real Internet through a network
+    of its own.
   - Used by C(playbooks/test_hosts.yml) only. It knows nothing of a real site.
 positional: _input, name
 options:
@@ -41,10 +41,9 @@ options:
     description: Names that are in no DNS, by group, each a list; all hosts find the group's first host under them.
     type: dict
     required: true
-  played:
-    description: Networks of the Internet that the first host of the group V(outside) plays.
-    type: list
-    elements: str
+  provider:
+    description: Network through which the first host of the group V(outside) reaches the real Internet, IPv4.
+    type: str
     required: true
 author:
   - The Sallyport engineers
@@ -53,11 +52,9 @@ author:
 EXAMPLES = r"""
 - name: Networks of a test host
   ansible.builtin.debug:
-    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=zones, roles=groups, names=names, played=nets) }}"
+    msg: "{{ hostvars | sallyport.im.test_host('desk', zones=zones, roles=groups, names={}, provider='10.0.8.0/24') }}"
   vars:
     zones: {servers: [10.0.1.0/24], outside: [10.0.9.0/24]}
-    names: {outside: [partner.example]}
-    nets: [198.51.100.0/24]
 """
 
 RETURN = r"""
@@ -126,51 +123,34 @@ def by_version(addresses: Iterable[str]) -> dict[int, str]:
     return result
 
 
-def routes(own: Addresses, gateway: Addresses, zones: Mapping[str, Iterable[str]]) -> list[str]:
+def routes(
+    own: Addresses, gateway: Addresses, player: Addresses, zones: Mapping[str, Iterable[str]], provider: str
+) -> list[str]:
     """Say how a host reaches the networks in which it does not stand.
 
     Args:
         own: the host's addresses by network.
         gateway: the gateway's addresses by network; the same as `own` for the gateway itself.
+        player: those of the host that is the Internet for the gateway.
         zones: networks by name, as CIDR.
+        provider: the network through which the player reaches the real Internet.
 
     Returns:
         Arguments of `ip route replace`, such as `default via 10.0.0.1`.
 
     """
-    outside = by_version(zones["outside"])
-    result = []
-    if "outside" in own:
-        # Docker gives the first address of a network to the machine itself, which leads to the Internet in IPv4 only
-        result.append(f"default via {ipaddress.ip_network(outside[4])[1]}")
-        if own == gateway:
-            return result
-        near = by_version(gateway["outside"])
-        for zone, networks in zones.items():
-            if zone in gateway and zone not in {"admin", *own}:
-                result += [
-                    f"{net} via {near[version]}" for version, net in by_version(networks).items() if version in near
-                ]
-        return result
-    shared = next(zone for zone in own if zone in gateway and zone != "admin")
-    return [f"default via {address}" for address in by_version(gateway[shared]).values()]
-
-
-def routes_to_played(player: Addresses, played: Iterable[str]) -> list[str]:
-    """Say how the gateway reaches what a host outside plays.
-
-    Args:
-        player: that host's addresses by network.
-        played: networks, as CIDR.
-
-    Returns:
-        Arguments of `ip route replace`; none for networks of an IP version that the player does not have.
-
-    """
-    near = by_version(player["outside"])
-    networks = {ipaddress.ip_network(network) for network in played}
-    ordered = sorted(networks, key=lambda network: (network.version, network.network_address, network.prefixlen))
-    return [f"{network} via {near[network.version]}" for network in ordered if network.version in near]
+    if own == gateway:
+        return [f"default via {address}" for address in by_version(player["outside"]).values()]
+    if "outside" not in own:
+        shared = next(zone for zone in own if zone in gateway and zone != "admin")
+        return [f"default via {address}" for address in by_version(gateway[shared]).values()]
+    # Docker gives the first address of a network to the machine itself, which leads to the Internet in IPv4 only
+    result = [f"default via {ipaddress.ip_network(provider)[1] if own == player else by_version(player['outside'])[4]}"]
+    near = by_version(gateway["outside"])
+    for zone, networks in zones.items():
+        if zone in gateway and zone not in {"admin", *own}:
+            result += [f"{net} via {near[version]}" for version, net in by_version(networks).items() if version in near]
+    return result
 
 
 def test_host(
@@ -180,7 +160,7 @@ def test_host(
     zones: Mapping[str, list[str]],
     roles: Mapping[str, list[str]],
     names: Mapping[str, Iterable[str]],
-    played: Iterable[str],
+    provider: str,
 ) -> dict[str, Any]:
     """Say what Docker must know of one host of the demo site.
 
@@ -190,7 +170,7 @@ def test_host(
         zones: networks by name, as CIDR; `outside` among them.
         roles: names of hosts by group; `gateway`, `outside` and those of `names` are read.
         names: names by group, under which all hosts find the group's first host.
-        played: networks of the Internet that the first host of `outside` plays.
+        provider: network through which the first host of `outside` reaches the real Internet.
 
     Returns:
         `networks` and `environment`, as the filter's documentation says.
@@ -213,17 +193,19 @@ def test_host(
         found = hostvars[roles[group][0]]["sallyport_addresses"]
         for addresses in found.values():
             lines += [" ".join([address, *group_names]) for address in by_version(addresses).values()]
-    ways = routes(own, gateway, zones)
-    if name == gateway_name:
-        ways += routes_to_played(addresses_of(hostvars[roles["outside"][0]], zones), played)
+    player = addresses_of(hostvars[roles["outside"][0]], zones)
     environment = {
-        "TEST_HOST_ROUTES": ",".join(ways),
+        "TEST_HOST_ROUTES": ",".join(routes(own, gateway, player, zones, provider)),
         "TEST_HOST_NAMES": ",".join(lines),
     }
-    if name == gateway_name:
-        inside = [by_version(zones[zone])[4] for zone in own if zone not in {"admin", "outside"}]
-        environment["TEST_HOST_BEHIND"] = ", ".join(inside)
-        environment["TEST_HOST_NEAR"] = ", ".join(by_version(networks)[4] for networks in zones.values())
+    # whoever leads others somewhere hides them there
+    behind = [zone for zone in own if zone not in {"admin", "outside"}] if name == gateway_name else []
+    if own == player:
+        behind = ["outside"]
+        networks.append({"name": "sallyport-provider"})
+    if behind:
+        environment["TEST_HOST_BEHIND"] = ", ".join(by_version(zones[zone])[4] for zone in behind)
+        environment["TEST_HOST_NEAR"] = ", ".join(by_version(nets)[4] for nets in zones.values())
     return {"networks": networks, "environment": environment}
 
 
