@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, nearest, show_value
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
-from ansible_collections.sallyport.im.plugins.plugin_utils.references import ROOT, find
-from ansible_collections.sallyport.im.plugins.plugin_utils.values import PLACEHOLDER
+from ansible_collections.sallyport.im.plugins.plugin_utils.references import ROOT, find, zones_of
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import PLACEHOLDER, read_network
 from ansible_collections.sallyport.im.plugins.plugin_utils.yaml_source import Source
 
 PARTNERS = (*ROOT, "partners")
@@ -34,6 +34,7 @@ def check_external(source: Source, host_source: Source, hosts: tuple[Host, ...])
     yield from _server(source, host_source, hosts)
     yield from _own_domains(source)
     yield from _partners(source)
+    yield from _addresses_of_partners(source)
     yield from _people_of_partners(source)
     yield from _permitted(source)
 
@@ -138,6 +139,27 @@ def _partners(source: Source) -> Iterator[Fault]:
                 "beside `fingerprints` this has no effect: exactly those certificates are taken",
                 allowed="one of the two",
             )
+
+
+def _addresses_of_partners(source: Source) -> Iterator[Fault]:
+    """A partner inside of the site would open a way from one of its zones to another."""
+    zones = [(zone, network) for zone, networks in zones_of(source).items() for network in networks]
+    for number in _entries(source, PARTNERS):
+        for place in _entries(source, (*PARTNERS, number, "addresses")):
+            location: Location = (*PARTNERS, number, "addresses", place)
+            try:
+                given = read_network(find(source, location, object))
+            except ValueError:
+                continue
+            for zone, network in zones:
+                if given.version == network.version and given.overlaps(network):
+                    yield source.fault(
+                        location,
+                        f"{given} overlaps {network}, which is the site's own (networks.{zone})",
+                        value=str(given),
+                        allowed="networks of the partner's servers, outside of the site",
+                    )
+                    break
 
 
 def _people_of_partners(source: Source) -> Iterator[Fault]:

@@ -302,6 +302,15 @@ END = {
 """When the rules of each partner end, in seconds since 1970."""
 
 
+def test_the_longest_name_of_a_partner_fits_into_a_comment(tmp_path: Path) -> None:
+    name = ".".join(["x" * 50] * 4) + ".example"
+    text = ruleset(site_of(tmp_path, {"west.example": name}, "external"), "gw")
+    comments = re.findall(r'comment "([^"]*)"', text)
+    assert max(map(len, comments)) > 80
+    # of 128 bytes one is nft's own
+    assert max(map(len, comments)) < 128
+
+
 def test_instants_are_seconds_wherever_the_kit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a date nft would take the host's own time zone."""
     site = site_of(tmp_path, {}, "external")
