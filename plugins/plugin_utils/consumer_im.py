@@ -176,7 +176,7 @@ def _doubled_ids(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _doubled_names(entries: Sequence[Entry]) -> Iterator[str]:
-    """A name means all below it, so that one below another of the same entry is superfluous, and of another one wrong."""
+    """A name means all below it: one below another of the same entry is superfluous, and of another entry wrong."""
     owner = {name: entry.id for entry in entries for name in entry.names}
     names = [name for entry in entries for name in entry.names]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -276,11 +276,28 @@ def _collapsed(networks: Iterable[Network], version: int) -> tuple[str, ...]:
     return tuple(map(str, collapse_addresses(of_version)))
 
 
+ACTIONS = {"refuse": ".", "pass": "rpz-passthru."}
+"""What a response policy does with a name: it does not exist, or the question goes its way."""
+
+
+def zone(service: ConsumerService, action: Literal["refuse", "pass"]) -> str:
+    """Write a response policy for the names of an entry.
+
+    Args:
+        service: the entry.
+        action: what becomes of a question for one of its names.
+
+    Returns:
+        The lines of a response policy zone, without its own name (draft-vixie-dnsop-dns-rpz).
+    """
+    return "".join(f"{start}{name} CNAME {ACTIONS[action]}\n" for name in service.names for start in ("", "*."))
+
+
 HEAD = """# What the gateway takes for consumer IM
 
-Made from `plugins/plugin_utils/consumer_im.yml` by `make docs`. How it is enforced, how to permit a service and where it
-ends stands in [R7](practices/R7.md). A name means all names below it, too. A port names a service in the log and never
-decides alone; a service without ports uses those of the web.
+Made from `plugins/plugin_utils/consumer_im.yml` by `make docs`. How it is enforced, how to permit a service and where
+it ends stands in [R7](practices/R7.md). A name means all names below it, too. A port names a service in the log and
+never decides alone; a service without ports uses those of the web.
 """
 SECTIONS = {
     "service": ("Consumer IM services", "Their ids are what `consumer_im.permitted` of a site file takes."),

@@ -7,12 +7,15 @@ The gateway gives these to the zones behind it; a host takes them from the gatew
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
 from ansible_collections.sallyport.im.plugins.plugin_utils.dns_records import dns_records
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import BEHIND, GATEWAY, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
+from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Networks, Partner
 
 LOOPBACK = "127.0.0.1"
 
@@ -49,8 +52,8 @@ def services(site: Site, host: Host) -> dict[str, Any]:
         host: the host, managed by the site.
 
     Returns:
-        time (sources, serve), resolver (nameservers, domain) and updates (proxy, automatic); for the gateway also dns
-        and relay, what it does for the others.
+        time (sources, serve), resolver (nameservers, domain) and updates (proxy, automatic); for the gateway also dns,
+        relay and web, what it does for the others, and limits, what of it holds for a time only.
     """
     settings = site.settings
     gateway = site.hosts_of(GATEWAY)[0]
@@ -71,19 +74,85 @@ def services(site: Site, host: Host) -> dict[str, Any]:
         found["relay"] = {"listen": listen, "port": ports("relay")["relay"], "clients": clients}
         if settings.updates.sources is not None:
             found["relay"]["hosts"] = [*settings.updates.sources]
-        found["dns"] = {
-            "listen": listen,
-            "port": ports("dns")["dns"],
-            **behind,
-            "forwarders": [*settings.resolvers],
-            "records": [
-                record
-                for server in site.hosts_of("im_internal")
-                for record in dns_records(site.domain, server.addresses["servers"])
-            ],
-            "domain": site.domain,
-        }
+        found["dns"] = _dns(site, listen, behind)
+        found["web"] = _web(site)
+        found["limits"] = _limits(site)
     return found
+
+
+def _dns(site: Site, listen: list[str], behind: dict[str, list[str]]) -> dict[str, Any]:
+    """Say what the gateway's resolver answers to whom. Who is in `limits` has names there only for a time."""
+    refused = [service for service in consumer_im.rules(site) if service.names]
+    return {
+        "listen": listen,
+        "port": ports("dns")["dns"],
+        **behind,
+        "forwarders": [*site.settings.resolvers],
+        "domain": site.domain,
+        "external_domain": site.external_domain or "",
+        "records": [*_records(site)],
+        "private_names": [name for partner in site.settings.partners if _is_inner(partner) for name in _names(partner)],
+        "refused": [service.id for service in refused],
+        "policies": {
+            **{f"refused/{service.id}.zone": consumer_im.zone(service, "refuse") for service in refused},
+            **{
+                f"permitted/{service.id}.zone": consumer_im.zone(service, "pass")
+                for service in refused
+                if service.permitted_until
+            },
+        },
+    }
+
+
+def _records(site: Site) -> Iterator[str]:
+    for server in site.hosts_of("im_internal"):
+        yield from dns_records(site.domain, server.addresses["servers"])
+    for server in site.hosts_of("im_external"):
+        if site.external_domain:
+            yield from dns_records(site.external_domain, server.addresses["dmz"], files=False)
+
+
+def _web(site: Site) -> dict[str, Any]:
+    """Say what the gateway's web gate lets desktops reach: any name but those of the catalogue, and nothing inside."""
+    networks = site.settings.networks
+    services = consumer_im.rules(site)
+    return {
+        "listen": [address for gateway in site.hosts_of(GATEWAY) for address in gateway.addresses.get("desktops", ())],
+        "ports": ports("web_intercept", "web_tls_intercept"),
+        "outside": ports("web", "web_tls"),
+        "clients": [str(network) for network in networks.desktops],
+        "inside": [str(network) for zone in Networks.model_fields for network in getattr(networks, zone)],
+        "names": {name: service.id for service in services for name in service.names},
+        "addresses": {
+            network: service.id for service in services for network in (*service.addresses4, *service.addresses6)
+        },
+    }
+
+
+def _limits(site: Site) -> dict[str, Any]:
+    """Say what the gateway itself lets begin and end, by its clock: permitted services, and the names of partners."""
+    return {
+        "permitted": [
+            {"service": service.id, "from": service.permitted_from, "until": service.permitted_until}
+            for service in consumer_im.rules(site)
+            if service.permitted_until
+        ],
+        "partners": [
+            {"names": [*_names(partner)], "from": partner.begins or "", "until": partner.ends or ""}
+            for partner in site.settings.partners
+        ],
+    }
+
+
+def _names(partner: Partner) -> list[str]:
+    """Return the names that the external server asks for, to reach a partner's; each means all below it, too."""
+    names = [partner.domain, *partner.servers]
+    return [name for name in dict.fromkeys(names) if not any(name.endswith(f".{other}") for other in names)]
+
+
+def _is_inner(partner: Partner) -> bool:
+    """Tell whether a partner's servers are reached on a private way: then its names may stand for private addresses."""
+    return any(network.is_private for network in partner.addresses)
 
 
 def _near(host: Host, gateway: Host) -> list[str]:
