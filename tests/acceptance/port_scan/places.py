@@ -163,7 +163,9 @@ def target(demo: Demo, name: str) -> Target:
         for entry in interface["addr_info"]:
             if entry["scope"] == "global":
                 address = ipaddress.ip_address(entry["local"])
-                zone = next(zone for zone, nets in zones.items() if any(address in network for network in nets))
+                zone = next((zone for zone, nets in zones.items() if any(address in net for net in nets)), "")
+                if not zone:
+                    continue  # the way of the outside into the real Internet
                 by_device[interface["ifname"]] = zone
                 found.setdefault(zone, []).append(str(address))
     for interface in interfaces:
