@@ -66,13 +66,13 @@ class Stream:
         self.seen: list[Element] = []
         self.id = ""
 
-    def open(self) -> None:
+    def open(self, version: str = " version='1.0'") -> None:
         """Starts the stream, or starts it anew after signing in."""
         self.parser: ElementTree.XMLPullParser[Element] = ElementTree.XMLPullParser(["start", "end"])
         self.depth = 0
         self.root: Element | None = None
         self.write(
-            f"<?xml version='1.0'?><stream:stream {self.header} version='1.0' "
+            f"<?xml version='1.0'?><stream:stream {self.header}{version} "
             "xmlns:stream='http://etherx.jabber.org/streams'>"
         )
 
@@ -118,6 +118,14 @@ class Stream:
             if wanted(element):
                 return element
             self.seen.append(element)
+
+    def came(self, wanted: Callable[[Element], bool], timeout: float = TIMEOUT) -> Element:
+        """Returns an element that was seen already or waits for it; each is returned once."""
+        for element in self.seen:
+            if wanted(element):
+                self.seen.remove(element)
+                return element
+        return self.until(wanted, timeout)
 
     def close(self) -> None:
         """Ends the connection at once."""
@@ -248,6 +256,16 @@ class Client(Stream):
         """Returns the seen stanzas of a kind with these attributes (`from_` stands for from)."""
         wanted = {key.rstrip("_"): value for key, value in attributes.items()}
         return [e for e in self.seen if e.tag.endswith("}" + kind) and all(e.get(k) == v for k, v in wanted.items())]
+
+    def heard(self, text: str) -> Element:
+        """Waits for a message with this text."""
+        return self.came(lambda e: e.findtext("{jabber:client}body") == text)
+
+    def presence(self, sender: str, kind: str | None = None) -> Element:
+        """Waits for presence of somebody: an address, or how it begins."""
+        return self.came(
+            lambda e: e.tag.endswith("}presence") and (e.get("from") or "").startswith(sender) and e.get("type") == kind
+        )
 
     def bodies(self) -> list[str]:
         """Returns the texts of all messages that were seen and are no errors."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine import DOCKER
 
-from decision_point.client import DOMAIN, FILES, ROOMS, Client
+from decision_point.client import DOMAIN, FILES, ROOMS, Client, Stream
 
 HERE = Path(__file__).parent
 MODULES = HERE.parents[1] / "roles/im_server/files/prosody-modules"
@@ -94,7 +94,7 @@ class Server:
 
     domain = DOMAIN
     usual = POLICY
-    people = ACCOUNTS
+    people: tuple[str, ...] = ACCOUNTS
     packages = "prosody prosody-modules"
 
     def __init__(self, name: str, image: str) -> None:
@@ -104,7 +104,7 @@ class Server:
         self.offset = 0
         self.reader: subprocess.Popen[str] | None = None
         self.in_force = ""  # sha256 of the policy that is known to be in force and untouched
-        self.clients: list[Client] = []
+        self.clients: list[Stream] = []
         # A network of its own: nothing else on this machine depends on it, and it depends on nothing else.
         run(*DOCKER, "network", "create", "--label", LABEL, name)
         run(

@@ -123,7 +123,7 @@ describe("knocks", function()
 	local told, door;
 	before_each(function()
 		told = {};
-		door = knocks.new(function(event) told[#told + 1] = event; end, now);
+		door = knocks.new(function(event) told[#told + 1] = event; end, now, 60);
 	end);
 
 	local function knock(times, place, from, rule)

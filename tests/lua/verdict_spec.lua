@@ -61,7 +61,8 @@ describe("the verdict on the way out", function()
 		{ "refused invitation", { invites = { { person = "bob"; room = "staff" }, { person = "carl"; room = "hall" } } } };
 		{ "refused invitation", { invites = { {} } } };
 		{ "allowed server", { source = "server"; from = false } };
-		{ "refused foreign-domain", { source = "server"; from = false; target = "foreign" } };
+		{ "refused foreign-domain", { source = "server"; from = false; target = "foreign"; direction = "out" } };
+		{ "refused foreign-domain", { source = "server"; from = false; target = "partner"; direction = "out" } };
 	};
 	for number, case in ipairs(cases) do
 		it(("is %s (%d)"):format(case[1], number), function() assert.equal(case[1], rule(case[2])); end);
@@ -113,5 +114,102 @@ describe("the verdict on what arrives unjudged", function()
 	it("lets rooms and the server speak", function()
 		assert.equal("allowed server", inbound({ source = "service" }, policy));
 		assert.equal("allowed server", inbound({ source = "server" }, policy));
+	end);
+end);
+
+describe("the verdict at the border", function()
+	local external = helper.external_policy();
+
+	local function out(over, with)
+		local base = { target = "partner"; to = false; domain = "partner.x"; contact = "carol"; direction = "out" };
+		for k, v in pairs(over or {}) do base[k] = v; end
+		return rule(base, with or external);
+	end
+
+	local function inward(over, with)
+		local base = { source = "partner"; from = false; target = "person"; to = "alice"; domain = "partner.x"; contact = "carol" };
+		for k, v in pairs(over or {}) do base[k] = v; end
+		local v = verdicts.inbound(with or external, now, facts(base));
+		return v.verdict .. " " .. v.rule;
+	end
+
+	local both = {
+		{ "allowed partner", {} };
+		{ "allowed partner", { type = "headline" } };
+		{ "refused stranger", { contact = "dave" } };
+		{ "refused stranger", { contact = false } };
+		{ "allowed partner", { domain = "whole.x"; contact = "anybody" } };
+		{ "refused stranger", { domain = "past.x" } };
+		{ "refused partner-room", { type = "groupchat" } };
+		{ "refused stranger", { type = "groupchat"; contact = "dave" } };
+		{ "refused forged", { forged = true } };
+		{ "refused calls", { call = true } };
+		{ "refused invitation", { invites = { {} } } };
+		{ "refused invitation", { invites = { { person = "alice"; room = "staff" } } } };
+		{ "refused partner-payload", { within = true } };
+		{ "refused malformed", { malformed = true } };
+		{ "refused unasked", { answer = true } };
+		{ "allowed answer", { answer = true; asked = true } };
+		{ "refused stranger", { answer = true; asked = true; contact = "dave" } };
+		{ "refused malformed", { answer = true; asked = true; malformed = true } };
+		{ "allowed partner", { stanza = "iq"; question = true } };
+		{ "refused partner-iq", { stanza = "iq" } };
+		{ "refused calls", { stanza = "iq"; call = true } };
+		{ "refused stranger", { stanza = "iq"; question = true; contact = "dave" } };
+		{ "allowed partner", { stanza = "presence" } };
+		{ "refused stranger", { stanza = "presence"; contact = "dave" } };
+	};
+	for number, case in ipairs(both) do
+		it(("is %s in both directions (%d)"):format(case[1], number), function()
+			assert.equal(case[1], out(case[2]));
+			assert.equal(case[1], inward(case[2]));
+		end);
+	end
+
+	it("is for the partner's own people, while their time lasts", function()
+		for _, name in ipairs({ "bob", "dora", "ghost" }) do
+			assert.equal("refused stranger", inward({ to = name }));
+		end
+		assert.equal("refused stranger", out({ from = "bob" }));
+		assert.equal("refused sender", out({ from = "dora" }));
+		assert.equal("refused sender", out({ from = "ghost" }));
+		local later = "2026-07-10T12:30:00Z";
+		assert.equal("sender", verdicts.outbound(external, later, facts({ target = "partner"; domain = "partner.x"; contact = "carol" })).rule);
+		assert.equal("stranger", verdicts.inbound(external, later,
+			facts({ source = "partner"; from = false; to = "alice"; domain = "partner.x"; contact = "carol" })).rule);
+	end);
+
+	it("does not tell a person whom the contact may not write to from nobody", function()
+		for _, stanza in ipairs({ "message", "presence", "iq" }) do
+			local function answer(to)
+				return verdicts.inbound(external, now, facts({ stanza = stanza; source = "partner"; from = false; to = to; domain = "partner.x";
+					contact = "carol" }));
+			end
+			assert.same(answer("bob"), answer("nobody"));
+			assert.same(answer("dora"), answer("nobody"));
+		end
+	end);
+
+	it("reaches people only", function()
+		for _, target in ipairs({ "server", "rooms", "room", "occupant", "files" }) do
+			assert.equal("refused stranger", inward({ target = target }));
+		end
+	end);
+
+	it("refuses links to files in what comes in, unless the site permits them", function()
+		assert.equal("refused partner-link", inward({ link = true }));
+		assert.equal("allowed partner", inward({ link = true }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
+	end);
+
+	it("refuses what is too much before anything else", function()
+		assert.equal("refused rate", inward({ flood = true }));
+		assert.equal("refused rate", inward({ flood = true; contact = "dave" }));
+	end);
+
+	it("leaves subscriptions to the server", function()
+		assert.equal("refused roster-locked", out({ stanza = "presence"; subscription = true }));
+		assert.equal("refused stranger", out({ stanza = "presence"; subscription = true; contact = "dave" }));
+		assert.equal("allowed partner", inward({ stanza = "presence"; subscription = true }));
+		assert.equal("refused stranger", inward({ stanza = "presence"; subscription = true; contact = "dave" }));
 	end);
 end);

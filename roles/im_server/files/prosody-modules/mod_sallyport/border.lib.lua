@@ -44,13 +44,18 @@ local function strip_answer(stanza)
 		local query = stanza:get_child("query", "http://jabber.org/protocol/disco#info");
 		empty(stanza);
 		if query then stanza:add_child(query):reset(); end
-		return;
+		return stanza;
 	end
 	local kind, condition = stanza:get_error();
 	empty(stanza);
 	if not condition or not condition:find("^%l[%l-]+$") or #condition > 40 then condition = "undefined-condition"; end
 	stanza:tag("error", { type = ERROR_TYPES[kind or ""] and kind or "cancel" })
 		:tag(condition, { xmlns = "urn:ietf:params:xml:ns:xmpp-stanzas" }):reset();
+	return stanza;
+end
+
+local function is_answer(stanza)
+	return stanza.attr.type == "error" or stanza.name == "iq" and stanza.attr.type == "result";
 end
 
 local function sent(stanza)
@@ -198,7 +203,12 @@ local function gate(event)
 		M.after_outbound(stanza, seen);
 	end
 	if not partner then return true; end
-	if stanza.name == "presence" then event.stanza = strip_presence(st.clone(stanza)); end
+	-- the refusals that this module makes itself say why
+	if stanza.name == "presence" then
+		event.stanza = strip_presence(st.clone(stanza));
+	elseif is_answer(stanza) and not own[stanza] then
+		event.stanza = strip_answer(st.clone(stanza));
+	end
 	return nil;
 end
 

@@ -2,6 +2,7 @@
 -- Streams to and from other servers: those of current partners only, each proven by its certificate, one event for each.
 -- Prosody itself sees to it that a stanza comes from the domain that its stream was proven for (core/stanza_router).
 
+local add_filter = require "prosody.util.filters".add_filter;
 local hosts = prosody.hosts;
 local now = require "prosody.util.time".now;
 local st = require "prosody.util.stanza";
@@ -30,6 +31,8 @@ local MALFORMED = {
 	["invalid-namespace"] = true; ["invalid-xml"] = true; ["not-well-formed"] = true; ["policy-violation"] = true;
 	["restricted-xml"] = true; ["unsupported-stanza-type"] = true;
 };
+
+local STANZAS = { message = true; presence = true; iq = true };
 
 local function remote_of(session)
 	if session.direction == "outgoing" then return session.to_host; end
@@ -90,11 +93,26 @@ local function watch_closing(session)
 	end
 end
 
+-- Nothing is said before the proof (RFC 6120, 4.9.3.12); Prosody's handlers do not expect it.
+local function only_when_proven(stanza, session)
+	if session.type ~= "s2sin_unauthed" or stanza.attr.xmlns or not STANZAS[stanza.name] then return stanza; end
+	session:close({ condition = "not-authorized"; text = "Nothing is accepted before the other server has proven itself" });
+	return nil;
+end
+
 local function created(event)
 	local session = event.session;
-	streams[session] = {};
+	streams[session] = streams[session] or {};
 	watch_closing(session);
-	if session.direction == "incoming" then watch_opening(session); end
+	if session.direction == "incoming" then
+		watch_opening(session);
+		add_filter(session, "stanzas/in", only_when_proven, 1000);
+	end
+end
+
+-- Before any connection is there: it may never come about.
+local function called(event)
+	streams[event.session] = {};
 end
 
 -- After mod_s2s_auth_certs, before mod_s2s itself; what is decided here is what the both of them would else decide.
@@ -218,9 +236,11 @@ function M.start(shared)
 	core = shared;
 	core.streams = core.streams or setmetatable({}, { __mode = "k" });
 	streams = core.streams;
-	told = knocks.new(core.record, now);
+	told = knocks.new(core.record, now, module:get_option_period("sallyport_stream_events", 60));
+	core.knocks = told;
 	module:hook_global("s2s-created", created, 1000);
 	module:hook_global("s2s-check-certificate", check_certificate, 100);
+	module:hook("s2sout-created", called, 1000);
 	module:hook("s2s-authenticated", check_authentication, 100);
 	module:hook("s2sin-established", established);
 	module:hook("s2sout-established", established);

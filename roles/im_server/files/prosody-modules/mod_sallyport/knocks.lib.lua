@@ -7,14 +7,14 @@ local M = {};
 local knocks = {};
 knocks.__index = knocks;
 
-local WINDOW = 60; -- seconds
--- So many different events are told one by one in a minute: of one address, and of all.
+-- So many different events are told one by one in one go: of one address, and of all.
 local OF_ONE, OF_ALL = 20, 600;
 
---- @param tell function(event), writes one event
--- @param now  function() -> seconds
-function M.new(tell, now)
-	return setmetatable({ tell = tell; now = now; begun = now(); places = {}; told = 0; others = nil }, knocks);
+--- @param tell   function(event), writes one event
+-- @param now    function() -> seconds
+-- @param window seconds in which equal events are counted
+function M.new(tell, now, window)
+	return setmetatable({ tell = tell; now = now; window = window; begun = now(); places = {}; told = 0 }, knocks);
 end
 
 local function copy(event)
@@ -58,7 +58,7 @@ end
 --- Tells what was counted, when the minute is over or `all` says so.
 function knocks:pass(all)
 	local now = self.now();
-	if not all and now >= self.begun and now - self.begun < WINDOW then return; end
+	if not all and now >= self.begun and now - self.begun < self.window then return; end
 	local places = self.places;
 	local others = self.others;
 	self.begun, self.places, self.told, self.others = now, {}, 0, nil;
