@@ -185,9 +185,7 @@ def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     common = {"name", "role", "site", "addresses", "packages"}
     assert {*host_settings(site, "world", NOW)} == common
     assert {*host_settings(site, "desk", NOW)} == common | managed
-    gateway = {*host_settings(site, "gw", NOW)}
-    assert gateway >= common | managed | {"dns", "relay"}
-    assert not gateway & {"im", "certificate", "invitation_note"}
+    assert {*host_settings(site, "gw", NOW)} == common | managed | {"dns", "limits", "relay", "web"}
 
 
 def test_only_the_gateway_forwards_and_only_desktops_have_other_people(tmp_path: Path) -> None:
