@@ -155,6 +155,8 @@ class Outside(Server):
             ("c2s_require_encryption = true", "c2s_require_encryption = false\ndefault_iteration_count = 4096"),
             ("https_ports = { 5281 }", "https_ports = { }\nsallyport_stream_events = 0  -- one test follows the other"),
             ('c2s = { rate = "64kb/s"; burst = "4s" }', 'c2s = { rate = "10mb/s"; burst = "4s" }'),
+            # a flood comes at full speed
+            ('s2sin = { rate = "256kb/s"; burst = "4s" }', 's2sin = { rate = "10mb/s"; burst = "4s" }'),
         ):
             assert text.count(old) == 1, old
             text = text.replace(old, new)
