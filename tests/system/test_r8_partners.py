@@ -29,6 +29,7 @@ from system.site_facts import SiteFacts
 from system.talk import Client, Events, fresh, why
 from system.test_r5_federation import person_and_partner
 
+REST_SECONDS = 15
 # everybody at the partner, for all who have leave, as if somebody had widened its entry
 WIDER = Breakage(
     POLICY,
@@ -358,6 +359,59 @@ def test_hostile_domain(
         seen(f"Nobody outside was asked for {domain}.")
 
 
+LINKS = {
+    "a link that a program opens": "<body>see</body><x xmlns='jabber:x:oob'><url>https://{host}/{n}.exe</url></x>",
+    "a link in the text": "<body>look at https://{host}/upload/{n}/plan.pdf now</body>",
+    "a link in capitals": "<body>HTTPS://{upper}/{n}</body>",
+    "a link in the second text": "<body>one</body><body xml:lang='de'>https://{host}/{n}</body>",
+    "a described file": "<body>file</body><media-sharing xmlns='urn:xmpp:sims:1'><file>{n}</file></media-sharing>",
+}
+
+
+@control(
+    id="R11-partner-links",
+    practice="R11",
+    says="Links to files at a partner are refused, since nobody has scanned what is behind them.",
+    permitted="A message of the contact without a link.",
+    forbidden="Links to files on the partner's server, in five forms.",
+    tried_from="outside",
+    on="im_external",
+    breakage=Breakage(POLICY, r'"partner_links": "refuse"', '"partner_links": "permit"', command=READ_AGAIN),
+)
+def test_partner_links(
+    *,
+    facts: SiteFacts,
+    external_client: Callable[[str], Client],
+    external_people: list[str],
+    partner_server: Callable[[], Peer],
+    external_events: Events,
+    seen: Seen,
+) -> None:
+    facts.external_server()
+    if facts.sallyport.get("external", {}).get("partner_links", "refuse") == "permit":
+        raise Amber("The site lets links to files at partners through; nobody scans what is behind them.")
+    person, peer = external_client(person_and_partner(facts, external_people)), partner_server()
+    later, sender = arrived_from_contact(peer, person), f"{CONTACT}@{PARTNER}/control"
+    # one sender may send only so much: what controls before this sent in the contact's name must not decide here
+    time.sleep(REST_SECONDS)
+    later()
+    seen("A message without a link arrived.")
+    mark, since, numbers = external_events.mark(), person.mark(), dict[str, str]()
+    for kind, payload in LINKS.items():
+        number = fresh("link")
+        numbers[number] = kind
+        filled = payload.replace("{host}", f"files.{PARTNER}").replace("{upper}", f"FILES.{PARTNER.upper()}")
+        words = f"from='{sender}' to='{person.bare}' type='chat' id='{number}'"
+        peer.send(f"<message {words}>{filled.replace('{n}', number)}</message>")
+    rules = noted_once(external_events, mark, numbers)
+    assert "rate" not in rules, "it was refused for being too much, so nothing is proven of links"
+    later()
+    for number, kind in numbers.items():
+        assert not person.received(since, number), f"{kind} arrived"
+        seen(f"{kind}: refused.")
+    seen(f"One event each ({', '.join(sorted(rules))}).")
+
+
 @control(
     id="R11-flood-from-partner",
     practice="R11",
@@ -403,53 +457,3 @@ def test_flood_from_partner(
             seen("Soon afterwards the same contact got through again.")
             return
     raise AssertionError("a minute later the contact still does not get through")
-
-
-LINKS = {
-    "a link that a program opens": "<body>see</body><x xmlns='jabber:x:oob'><url>https://{host}/{n}.exe</url></x>",
-    "a link in the text": "<body>look at https://{host}/upload/{n}/plan.pdf now</body>",
-    "a link in capitals": "<body>HTTPS://{upper}/{n}</body>",
-    "a link in the second text": "<body>one</body><body xml:lang='de'>https://{host}/{n}</body>",
-    "a described file": "<body>file</body><media-sharing xmlns='urn:xmpp:sims:1'><file>{n}</file></media-sharing>",
-}
-
-
-@control(
-    id="R11-partner-links",
-    practice="R11",
-    says="Links to files at a partner are refused, since nobody has scanned what is behind them.",
-    permitted="A message of the contact without a link.",
-    forbidden="Links to files on the partner's server, in five forms.",
-    tried_from="outside",
-    on="im_external",
-    breakage=Breakage(POLICY, r'"partner_links": "refuse"', '"partner_links": "permit"', command=READ_AGAIN),
-)
-def test_partner_links(
-    *,
-    facts: SiteFacts,
-    external_client: Callable[[str], Client],
-    external_people: list[str],
-    partner_server: Callable[[], Peer],
-    external_events: Events,
-    seen: Seen,
-) -> None:
-    facts.external_server()
-    if facts.sallyport.get("external", {}).get("partner_links", "refuse") == "permit":
-        raise Amber("The site lets links to files at partners through; nobody scans what is behind them.")
-    person, peer = external_client(person_and_partner(facts, external_people)), partner_server()
-    later, sender = arrived_from_contact(peer, person), f"{CONTACT}@{PARTNER}/control"
-    later()
-    seen("A message without a link arrived.")
-    mark, since, numbers = external_events.mark(), person.mark(), dict[str, str]()
-    for kind, payload in LINKS.items():
-        number = fresh("link")
-        numbers[number] = kind
-        filled = payload.replace("{host}", f"files.{PARTNER}").replace("{upper}", f"FILES.{PARTNER.upper()}")
-        words = f"from='{sender}' to='{person.bare}' type='chat' id='{number}'"
-        peer.send(f"<message {words}>{filled.replace('{n}', number)}</message>")
-    rules = noted_once(external_events, mark, numbers)
-    later()
-    for number, kind in numbers.items():
-        assert not person.received(since, number), f"{kind} arrived"
-        seen(f"{kind}: refused.")
-    seen(f"One event each ({', '.join(sorted(rules))}).")
