@@ -332,7 +332,8 @@ def _entry_text(entry: Entry) -> str:
         "Source": f"{entry.source}; checked {entry.checked}",
     }
     lines = "".join(f"- {key}: {value}\n" for key, value in facts.items() if value)
-    return f"### `{entry.id}`\n\n{entry.title}, {entry.status}.\n\n{lines}"
+    status = f", {entry.status}" if entry.kind == SERVICE else ""
+    return f"### `{entry.id}`\n\n{entry.title}{status}.\n\n{lines}"
 
 
 if __name__ == "__main__":
