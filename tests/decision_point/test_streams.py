@@ -376,9 +376,14 @@ def ended(outside: Outside, rule: str) -> None:
 def test_a_partner_that_leaves_the_policy(outside: Outside) -> None:
     """Streams, contact list and presence end at once; nothing goes either way any more."""
     alice, carol = both_streams(outside)
+    status = outside.status()
+    assert (status["partners"], status["next_change"]) == ([PARTNER], NEVER)
+    assert status["streams"] >= 2
     carol.seen.clear()
     outside.change(partners={})
     ended(outside, "foreign-domain")
+    status = outside.status()
+    assert (status["partners"], status["streams"]) == ([], 0)
     alice.settle()
     assert CAROL not in alice.roster()
     (push,) = [e for e in alice.find("iq", type="set") if "roster" in e[0].tag]

@@ -226,6 +226,15 @@ function M.stop()
 	told:pass(true);
 end
 
+--- @return how many streams are established, both directions together
+function M.count()
+	local count = 0;
+	for _, stream in pairs(streams) do
+		if stream.established then count = count + 1; end
+	end
+	return count;
+end
+
 --- Tells what was counted of streams, once a minute; all of it when `all` says so.
 function M.pass(all)
 	told:pass(all);

@@ -212,15 +212,21 @@ local function reload()
 end
 
 local function status()
-	local people, rooms = 0, 0;
-	for _ in pairs(core.policy and core.policy.people or {}) do people = people + 1; end
-	for _ in pairs(core.policy and core.policy.rooms or {}) do rooms = rooms + 1; end
+	local policy, at = core.policy, instant();
+	local people, rooms, partners = 0, 0, {};
+	for _ in pairs(policy and policy.people or {}) do people = people + 1; end
+	for _ in pairs(policy and policy.rooms or {}) do rooms = rooms + 1; end
+	for domain in pairs(policy and policy.partners or {}) do
+		if policy:partner(domain, at) then partners[#partners + 1] = domain; end
+	end
+	table.sort(partners);
 	local text = read_policy();
 	return json.encode_ordered({
 		state = core.policy and "in-force" or "no-policy"; domain = module.host;
 		sha256 = core.digest or json.null; loaded = core.loaded or json.null;
 		file_sha256 = text and hashes.sha256(text, true) or json.null; error = core.fault or json.null;
-		people = people; rooms = rooms; pending = rosters.pending();
+		people = people; rooms = rooms; partners = array(partners); streams = federation.count(); pending = rosters.pending();
+		next_change = policy and policy:next_change(at) or json.null;
 	});
 end
 
