@@ -95,7 +95,8 @@ unit: .venv/ready ## the quick tests, under a minute
 
 # each under ten minutes; a mutation run that was stopped goes on where it was
 parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py test_lynis.py \
-  test_updates.py test_ssh.py test_firewall_rollback.py test_power_off.py test_every_port.py mutations machine
+  test_updates.py test_ssh.py test_firewall_rollback.py test_power_off.py test_every_port.py test_hostile.py \
+  test_expiry.py test_people_live.py test_perimeter_reload.py mutations machine
 
 demo-is-there:
 	@test -e inventories/demo/.ssh/config || { echo 'There is no demo yet: run make demo first.' >&2; exit 1; }
@@ -126,6 +127,7 @@ bench: setup demo-is-there ## the measurements of docs/performance.md, as ratios
 docs: .venv/ready ## the generated references in docs/, from the site model
 	python -m $(utils).check --schema >docs/site.schema.json
 	python -m $(utils).check --reference >docs/site-file.md
+	python -m $(utils).consumer_im >docs/consumer-im.md
 	python -m system.controls_page >docs/controls.md
 
 ## any site

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Debian packages that the control node needs beside Docker: the virtual environment, SSH, and the linters of Lua.
+# Debian packages that the control node needs beside Docker: the virtual environment, SSH, the linters of Lua, and nft,
+# which reads the rulesets in the unit tests.
 # Argument: the Python interpreter that the virtual environment is made with.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -16,4 +17,4 @@ command -v "$python" >/dev/null || install_packages python3
   fail "$python is $("$python" --version 2>&1); the kit needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
 command -v ssh-keygen >/dev/null || install_packages openssh-client
-install_packages lua-check lua-busted
+install_packages lua-check lua-busted nftables
