@@ -215,6 +215,21 @@ def test_dialback_alone_is_nothing(outside: Outside) -> None:
     assert not outside.events(verdict="allowed")
 
 
+@pytest.mark.parametrize("mechanism", ["dialback", "EXTERNAL"])
+def test_whoever_says_that_a_stream_is_proven_is_not_believed(outside: Outside, mechanism: str) -> None:
+    """A second line, should a module that authenticates in another way be loaded."""
+    out = outside.shell(
+        ">local seen; local session = {direction = 'incoming', type = 's2sin_unauthed', secure = true, hosts = {}, "
+        f"from_host = '{PARTNER}', to_host = '{DOMAIN}', log = function() end, "
+        "close = function(_, reason) seen = reason.condition end}; "
+        f"prosody.hosts['{DOMAIN}'].events.fire_event('s2s-authenticated', "
+        f"{{session = session, host = '{PARTNER}', mechanism = '{mechanism}'}}); "
+        "return 'it is ' .. session.type .. ', ' .. tostring(seen)"
+    )
+    assert "it is s2sin_unauthed, not-authorized" in out
+    assert told(outside, rule="certificate") == [("refused", "in", PARTNER, DOMAIN, "refused", "certificate")]
+
+
 @pytest.mark.parametrize("what", ["bind", "message"])
 @pytest.mark.parametrize("stage", ["clear", "tls"])
 def test_stanzas_before_the_proof_end_the_stream(outside: Outside, stage: str, what: str) -> None:
@@ -384,6 +399,7 @@ def test_a_partner_that_leaves_the_policy(outside: Outside) -> None:
     ended(outside, "foreign-domain")
     status = outside.status()
     assert (status["partners"], status["streams"]) == ([], 0)
+    assert not outside.events(kind="stream", type="refused", direction="out")  # nobody is called to be told
     alice.settle()
     assert CAROL not in alice.roster()
     (push,) = [e for e in alice.find("iq", type="set") if "roster" in e[0].tag]
@@ -480,15 +496,33 @@ def test_without_a_policy_there_is_no_federation(mended: Outside) -> None:
 def test_without_the_decision_point_there_is_no_federation(mended: Outside) -> None:
     """Streams end, no new one comes about, and what is still on its way in or out ends."""
     alice, carol = both_streams(mended)
-    outgoing = mended.events(kind="stream")
-    assert outgoing
+    assert mended.status()["streams"] >= 2
     mended.shell(f"module:unload('sallyport', '{DOMAIN}')")
-    fault = refusal(mended.peer(PARTNER, certificates()[PARTNER]))
-    assert fault.condition in {"policy-violation", "not-authorized"}
+    # Prosody by itself would take this one: its authority is on Debian's list
+    peer = mended.peer("listed.example", certificates()["listed.example"])
+    peer.start()
+    peer.write(f"<auth xmlns='{SASL}' mechanism='EXTERNAL'>=</auth>")
+    peer.expect("success")
+    with pytest.raises(StreamError) as refused:
+        peer.expect("nothing")
+    assert refused.value.text == "The server's decision point is not loaded."
     number = carol.message(ALICE, "<body>unguarded</body>")
     carol.until(lambda e: e.get("id") == number and e.get("type") == "error")
+    # and should a stream be left, nothing comes over it, and nothing goes
+    stanza = f"st.message({{from='{CAROL}/x', to='{ALICE}', type='chat'}}, 'unguarded')"
+    origin = f"{{type = 's2sin', hosts = {{['{PARTNER}'] = {{authed = true}}}}, send = no, close = no}}"
+    mended.shell(
+        ">local st = require'prosody.util.stanza'; local function no() end; "
+        f"prosody.core_process_stanza({origin}, {stanza}); return 'sent'"
+    )
+    before = mended.asked_names()
+    mended.shell(
+        ">local st = require'prosody.util.stanza'; prosody.core_route_stanza(nil, "
+        f"st.message({{from='{ALICE}', to='x@listed.example'}}, 'out')); return 'sent'"
+    )
     alice.ask("get", "<query xmlns='jabber:iq:roster'/>")
     assert "unguarded" not in alice.bodies()
+    assert mended.asked_names() == before
 
 
 def test_a_hostile_server_and_its_people_reach_nobody(outside: Outside) -> None:
