@@ -23,8 +23,9 @@ FORMAT = 2
 """Version of the document; the server's module refuses any other."""
 INTERNAL, EXTERNAL = "internal", "external"
 """The two kinds of servers. A site has one internal server, and an external one when it has partners."""
-RATES = {"messages_per_minute": 60, "burst": 30}
-"""What one sender who is not of the site may send; above it, it is spam."""
+RATES = {"messages_per_minute": 240, "burst": 120}
+"""What one sender who is not of the site may send; above it, it is spam. A busy contact stays below: his client answers
+each message with a receipt and a marker, and tells when he types."""
 Policy = Mapping[str, Any]
 
 

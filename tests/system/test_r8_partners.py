@@ -432,7 +432,7 @@ def test_flood_from_partner(
     seen: Seen,
 ) -> None:
     facts.external_server()
-    person, peer, times = external_client(person_and_partner(facts, external_people)), partner_server(), 150
+    person, peer, times = external_client(person_and_partner(facts, external_people)), partner_server(), 200
     prefix, since, mark = fresh("flood"), person.mark(), external_events.mark()
     sender = f"{CONTACT}@{PARTNER}/flood"
     words = f"from='{sender}' to='{person.bare}' type='chat' id='{prefix}-{{n}}'"

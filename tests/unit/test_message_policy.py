@@ -184,7 +184,7 @@ def test_the_whole_document(tmp_path: Path) -> None:
         "calls": "refuse",
         "partners": {},
         "partner_links": "refuse",
-        "rates": {"messages_per_minute": 60, "burst": 30},
+        "rates": {"messages_per_minute": 240, "burst": 120},
     }
 
 
@@ -243,7 +243,7 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
             },
         },
         "partner_links": "permit",
-        "rates": {"messages_per_minute": 60, "burst": 30},
+        "rates": {"messages_per_minute": 240, "burst": 120},
     }
     assert compile_policy(site)["partners"] == {}
     assert compile_policy(site)["people"]["dora"]["groups"] == ["staff"]
