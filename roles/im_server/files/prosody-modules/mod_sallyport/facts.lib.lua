@@ -47,6 +47,7 @@ local WITHIN = {
 };
 
 local IQ_TYPES = { get = 1; set = 1; result = 0; error = 0 }; -- and how many children there are at least
+local MESSAGE_TYPES = { chat = true; error = true; groupchat = true; headline = true; normal = true };
 local PRESENCE_TYPES = { unavailable = true; probe = true; error = true };
 
 local M = {};
@@ -120,6 +121,7 @@ end
 
 local function read_message(stanza, facts, places)
 	facts.kind, facts.content = "message", {};
+	facts.malformed = facts.type ~= nil and not MESSAGE_TYPES[facts.type];
 	local listed = {};
 	local function list(what)
 		if not listed[what] then
@@ -196,6 +198,25 @@ local function read_iq(stanza, facts)
 	end
 end
 
+-- Clients are not built for every shape that XML can have: what is deeper or broader than any message may end them.
+local DEEPEST, MOST_ELEMENTS, MOST_ATTRIBUTES = 32, 1000, 64;
+
+local function is_monstrous(stanza)
+	local elements = 0;
+	local function look(element, depth)
+		elements = elements + 1;
+		if depth > DEEPEST or elements > MOST_ELEMENTS then return true; end
+		local attributes = 0;
+		for _ in pairs(element.attr) do attributes = attributes + 1; end
+		if attributes > MOST_ATTRIBUTES then return true; end
+		for _, child in ipairs(element.tags) do
+			if look(child, depth + 1) then return true; end
+		end
+		return false;
+	end
+	return look(stanza, 1);
+end
+
 local readers = { message = read_message; presence = read_presence; iq = read_iq };
 
 --- Reads a stanza.
@@ -226,6 +247,11 @@ function M.read(stanza, places)
 		if target == "occupant" then facts.occupant = places.occupant(attr.to); end
 		if target == "partner" then facts.contact, facts.domain, facts.to = to, place, nil; end
 		if target == "partner" or target == "foreign" then facts.direction = facts.direction or "out"; end
+	end
+	if facts.direction and is_monstrous(stanza) then
+		-- not read any further
+		facts.kind, facts.content, facts.malformed = stanza.name, {}, true;
+		return facts;
 	end
 	readers[stanza.name](stanza, facts, places);
 	return facts;
