@@ -249,12 +249,13 @@ def test_what_the_resolver_may_answer_is_written_before_it_starts(
         LIMITS.main(["help"])
 
 
-def test_connections_of_a_service_whose_time_is_over_are_closed(tmp_path: Path) -> None:
-    """Of all workers of the gate, also of one from before a reload; others stay."""
+def test_connections_of_a_service_that_is_not_permitted_any_more_are_closed(tmp_path: Path) -> None:
+    """Of all workers of the gate, also of one from before a reload, and of what no permission names now; others stay."""
     answers = {
         "show proc": "#<PID> <type>\n10 master 1\n# workers\n21 worker 0\n# old workers\n20 worker 1\n",
         "@!21 show sess": "0xa1: proto=tcpv4 be=permitted-tls-signal srv=out \n0xa2: proto=tcpv4 be=tls srv=out \n",
-        "@!20 show sess": "0xb1: proto=tcpv6 be=permitted-web-signal srv=out \n0xb2: be=permitted-tls-line srv=out \n",
+        "@!20 show sess": "0xb1: proto=tcpv6 be=permitted-web-signal srv=out \n0xb2: be=permitted-tls-line srv=out \n"
+        "0xb3: be=permitted-tls-kik srv=out \n0xb4: fe=web be=web srv=out \n",
     }
     path = tmp_path / "master.sock"
     asked: list[str] = []
@@ -263,7 +264,7 @@ def test_connections_of_a_service_whose_time_is_over_are_closed(tmp_path: Path) 
     listener.listen()
 
     def answer() -> None:
-        for _ in range(5):
+        for _ in range(6):
             connection, _peer = listener.accept()
             with connection:
                 # as the gate does, which answers when nothing more can come
@@ -273,12 +274,24 @@ def test_connections_of_a_service_whose_time_is_over_are_closed(tmp_path: Path) 
 
     gate = threading.Thread(target=answer)
     gate.start()
-    LIMITS.close(["signal"], str(path))
+    # the time of one is over, and the permission of another was taken away
+    LIMITS.close({"line"}, str(path))
     gate.join(10)
     listener.close()
     assert [command for command in asked if "shutdown" in command] == [
         "@!21 shutdown session 0xa1",
         "@!20 shutdown session 0xb1",
+        "@!20 shutdown session 0xb3",
     ]
-    LIMITS.close(["signal"], str(tmp_path / "nobody"))
-    LIMITS.close([], str(path))
+
+
+def test_a_gate_that_does_not_run_has_no_connections(tmp_path: Path) -> None:
+    LIMITS.close(set(), str(tmp_path / "nobody"))
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(tmp_path / "master.sock"))
+    LIMITS.close(set(), str(tmp_path / "master.sock"))
+
+
+def test_the_gate_is_looked_at_each_minute_also_when_nothing_is_permitted() -> None:
+    timer = (ROOT / "roles/perimeter/templates/limits.timer.j2").read_text(encoding="utf-8")
+    assert "\nOnCalendar=minutely\n" in timer
