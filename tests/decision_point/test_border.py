@@ -203,6 +203,28 @@ CARRIERS = {
         "partner-payload",
         "<addresses xmlns='http://jabber.org/protocol/address'><address type='ofrom'/></addresses>",
     ),
+    "unknown": ("partner-payload", "<body>x</body><anything xmlns='urn:x'/>"),
+    "hidden": ("partner-payload", "<body>x</body><thread>1<anything xmlns='urn:x'/></thread>"),
+    "omemo": (
+        "partner-payload",
+        "<body>x</body><encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/></encrypted>",
+    ),
+    "named-encryption": ("partner-payload", "<body>?OTR:x</body><encryption xmlns='urn:xmpp:eme:0' namespace='otr'/>"),
+    "openpgp": ("partner-payload", "<body>x</body><openpgp xmlns='urn:xmpp:openpgp:0'>AAAA</openpgp>"),
+    "script": (
+        "partner-payload",
+        "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><p><script/></p>"
+        "</body></html>",
+    ),
+    "media-sharing": (
+        "partner-payload",
+        "<reference xmlns='urn:xmpp:reference:0'><media-sharing xmlns='urn:xmpp:sims:1'/></reference>",
+    ),
+    "file-sharing": ("partner-payload", "<file-sharing xmlns='urn:xmpp:sfs:0'/>"),
+    "forwarded": (
+        "partner-payload",
+        "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'><body>x</body></message></forwarded>",
+    ),
 }
 
 
@@ -229,6 +251,28 @@ def test_nothing_rides_on_a_message(outside: Outside, direction: str) -> None:
         alice.message(CAROL, "<body>marker</body>")
         carol.heard("marker")
         assert not [e for e in carol.seen if e.get("id") == "ride"]
+
+
+PERMITTED = (
+    "<thread>t</thread><active xmlns='http://jabber.org/protocol/chatstates'/><request xmlns='urn:xmpp:receipts'/>"
+    "<markable xmlns='urn:xmpp:chat-markers:0'/><replace xmlns='urn:xmpp:message-correct:0' id='x'/>"
+    "<origin-id xmlns='urn:xmpp:sid:0' id='x'/><store xmlns='urn:xmpp:hints'/>"
+    "<reply xmlns='urn:xmpp:reply:0' id='x'/>"
+    "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply:0'><body start='0' end='1'/></fallback>"
+    "<reactions xmlns='urn:xmpp:reactions:0' id='x'><reaction>+</reaction></reactions>"
+    "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
+    "<p>hi <em>you</em></p></body></html>"
+)
+
+
+def test_what_clients_add_to_messages_crosses_both_ways(outside: Outside) -> None:
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    for writer, reader in ((alice, carol), (carol, alice)):
+        writer.message(reader.bare, f"<body>all of it</body>{PERMITTED}")
+        got = reader.heard("all of it")
+        names = {child.tag.split("}")[1] for child in got}
+        assert {"thread", "active", "request", "markable", "replace", "store", "reply", "fallback", "html"} <= names
+    assert [e["verdict"] for e in outside.events(kind="message")] == ["allowed", "allowed"]
 
 
 ODD = {
@@ -279,15 +323,13 @@ def test_an_answer_from_somebody_else(border: Border) -> None:
 
 LINKS = {
     "out-of-band": "<x xmlns='jabber:x:oob'><url>https://good.example/x</url></x>",
-    "sims": "<reference xmlns='urn:xmpp:reference:0'><media-sharing xmlns='urn:xmpp:sims:1'/></reference>",
-    "sfs": "<file-sharing xmlns='urn:xmpp:sfs:0'/>",
     "aesgcm": "<body>aesgcm://elsewhere.example/x#1</body>",
     "capitals": "<body>see HTTPS://FILES.PARTNER.EXAMPLE/x.exe</body>",
     "second body": "<body>fine</body><body xml:lang='de'>https://partner.example/x</body>",
     "xhtml": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
     "<a href='https://partner.example/x'>click</a></body></html>",
-    "nested": "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'><body>https://partner.example</body>"
-    "</message></forwarded>",
+    "data": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
+    "<img src='data:image/png;base64,AAAA'/></body></html>",
     "subject": "<subject>https://partner.example/x</subject>",
 }
 

@@ -22,6 +22,7 @@ describe("links in what a partner writes", function()
 		"https://partner.example\226\128\139and so on", "https://partner\227\128\130example/x",
 		"https\239\188\154//partner.example/x", "one https://good.example two https://partner.example",
 		"https://partner.example\nnext line", "aesgcm://elsewhere.example/x#key", "AESGCM://x",
+		"data:text/html;base64,PGI+", "see DATA:application/x-msdownload,MZ", "data:,x", "data:;base64,TVo=",
 	}) do
 		it(("are found: %q"):format(text), function() assert.is_true(found(body(text))); end);
 	end
@@ -29,7 +30,7 @@ describe("links in what a partner writes", function()
 	for _, text in ipairs({
 		"no link at all", "partner.example", "https://good.example/partner.example", "https://mypartner.example/x",
 		"https://partner.example.org/x", "https://good.example/?u=https%3A%2F%2Fpartner.example", "mail carol@partner.example",
-		"xmpp:carol@partner.example", "https://", "12:30 // fine", "https://partner.example\195\164.org",
+		"xmpp:carol@partner.example", "https://", "12:30 // fine", "data: 5", "the data:1, 2", "https://partner.example\195\164.org",
 	}) do
 		it(("are not found: %q"):format(text), function() assert.is_false(found(body(text))); end);
 	end

@@ -3,6 +3,8 @@
 
 local jid = require "prosody.util.jid";
 
+local payloads = module:require "payloads";
+
 local MUC_USER = "http://jabber.org/protocol/muc#user";
 
 local SUBSCRIPTIONS = { subscribe = true; subscribed = true; unsubscribe = true; unsubscribed = true };
@@ -13,7 +15,9 @@ local CONTENTS = {
 	["urn:xmpp:receipts"] = "receipt";
 	["urn:xmpp:chat-markers:0"] = "marker";
 	["urn:xmpp:message-correct:0"] = "correction";
+	["urn:xmpp:message-retract:0"] = "retraction";
 	["urn:xmpp:message-retract:1"] = "retraction";
+	["urn:xmpp:fasten:0"] = "retraction";
 	["urn:xmpp:reactions:0"] = "reaction";
 	["jabber:x:oob"] = "link";
 	["jabber:x:conference"] = "invitation";
@@ -37,27 +41,11 @@ local TRANSFERS = {
 -- Questions that cross the border to a partner (name of the child): is somebody there, and what can the program do.
 local QUESTIONS = { ["urn:xmpp:ping"] = "ping"; ["http://jabber.org/protocol/disco#info"] = "query" };
 
--- What is not exchanged with partners inside of a message, by the beginning of its namespace: notifications, rooms,
--- forms, contacts to take over, questions and commands in disguise.
-local WITHIN = {
-	"http://jabber.org/protocol/pubsub", "http://jabber.org/protocol/muc", "http://jabber.org/protocol/rosterx",
-	"http://jabber.org/protocol/commands", "http://jabber.org/protocol/http-auth", "http://jabber.org/protocol/address",
-	"http://jabber.org/protocol/disco", "jabber:x:data", "jabber:x:roster", "jabber:iq:", "urn:xmpp:push",
-	"urn:xmpp:captcha", "vcard-temp",
-};
-
 local IQ_TYPES = { get = 1; set = 1; result = 0; error = 0 }; -- and how many children there are at least
 local MESSAGE_TYPES = { chat = true; error = true; groupchat = true; headline = true; normal = true };
 local PRESENCE_TYPES = { unavailable = true; probe = true; error = true };
 
 local M = {};
-
-local function is_within(xmlns)
-	for _, beginning in ipairs(WITHIN) do
-		if xmlns and xmlns:find(beginning, 1, true) == 1 then return true; end
-	end
-	return false;
-end
 
 local function is_call(xmlns)
 	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1
@@ -143,7 +131,7 @@ local function read_message(stanza, facts, places)
 	end
 	if facts.answer then return; end
 	if facts.domain then
-		for _, child in ipairs(stanza.tags) do facts.within = facts.within or is_within(child.attr.xmlns); end
+		facts.within = not payloads.permitted(stanza);
 		facts.link = facts.source == "partner" and places.link(stanza, facts.domain);
 	end
 	facts.invites = invitations(stanza, facts, places);

@@ -49,6 +49,11 @@ local function is_below(host, domain)
 	return host == domain or host:sub(-#domain - 1) == "." .. domain;
 end
 
+-- A file in the text itself (RFC 2397); "data: 5" is none.
+local function is_data(text)
+	return text:find("data:[%w.+-]+/[%w.+-]+[;,]") ~= nil or text:find("data:[;,]") ~= nil;
+end
+
 --- Does this stanza carry a link to a file, as the partner's servers could hold it?
 -- @param stanza element: name, attr, and children or texts as a list
 -- @param domain the partner's domain as addresses have it
@@ -56,7 +61,7 @@ end
 function M.found(stanza, domain, ascii)
 	local wanted = ascii(domain) or domain;
 	local function holds_link(text)
-		if text:find("aesgcm:", 1, true) then return true; end
+		if text:find("aesgcm:", 1, true) or is_data(text) then return true; end
 		for place in text:gmatch("%a[%w+.-]*:[/\\]+()") do
 			local host = host_of(text:sub(place, place + 1024));
 			if is_below(host, domain) or is_below(ascii(host) or host, wanted) then return true; end
