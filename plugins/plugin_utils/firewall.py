@@ -47,6 +47,8 @@ HOST_PART = "ffff:ffff:ffff:ffff::"
 """Who is outside is counted in IPv6 by network: each has 2^64 addresses of its own."""
 LONGEST_NAME = 80
 """Characters of a partner's domain in the comment of a rule, which may have 128 bytes."""
+GOODBYE_RATE = "limit rate 1/second burst 50 packets"
+"""What the external server may still send to partners of the past: enough to end its streams, and no conversation."""
 PROHIBITED = "reject with icmpx admin-prohibited"
 ADMIN = "admin"
 VERSIONS = (4, 6)
@@ -81,6 +83,7 @@ class _Ruleset:
         self.flows = flows(site)
         self.is_gateway = host.group == GATEWAY
         self.networks = {zone: tuple(getattr(site.settings.networks, zone)) for zone in Networks.model_fields}
+        self.carries_partners = bool(site.hosts_of("im_external")) and host.group in (GATEWAY, "im_external")
 
     def text(self) -> str:
         blocks = [*self._sets(), *self._counters(), *self._chains()]
@@ -120,6 +123,8 @@ class _Ruleset:
         yield "chain input", [*_hook("input"), *self._input()]
         yield "chain output", [*_hook("output"), *self._output()]
         yield "chain forward", [*_hook("forward"), *self._forward()]
+        if self.carries_partners:
+            yield "chain partners", [*self._partners()]
         if self._counted():
             yield "chain too_many", [*_refuse("input", "too-many", "", "drop")]
         if self.is_gateway:
@@ -129,6 +134,8 @@ class _Ruleset:
 
     def _input(self) -> Iterator[str]:
         yield 'iifname "lo" accept'
+        if not self.is_gateway:
+            yield from self._to_partners()
         yield "ct state established,related accept"
         yield "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
         yield "icmpv6 type mld-listener-query ip6 saddr fe80::/10 accept"
@@ -150,6 +157,8 @@ class _Ruleset:
 
     def _output(self) -> Iterator[str]:
         yield 'oifname "lo" accept'
+        if not self.is_gateway:
+            yield from self._to_partners()
         yield "ct state established,related accept"
         yield from self._answers()
         yield from _refuse("output", "invalid", "ct state invalid", "drop")
@@ -163,6 +172,7 @@ class _Ruleset:
 
     def _forward(self) -> Iterator[str]:
         if self.is_gateway:
+            yield from self._to_partners()
             yield "ct state established,related accept"
             yield from self._spoofed("forward")
             yield from self._through(administration=True)
@@ -180,6 +190,30 @@ class _Ruleset:
             if GATEWAY not in (flow.source, flow.destination) and (flow.source == ADMIN) == administration:
                 addresses = [to for to in self._addresses(flow) if self._passes(flow.source, to)]
                 yield from self._rules(flow, addresses)
+
+    def _to_partners(self) -> Iterator[str]:
+        """Look at each packet between IM servers, also of connections that are open: a partner's time may be over.
+
+        By the port for which the connection was opened; no other flow has these.
+        """
+        if self.carries_partners:
+            ports = _one_or_more([str(SERVICES[service].port) for service in SERVER_SERVICES])
+            yield f"meta l4proto tcp ct state established ct original proto-dst {ports} goto partners"
+
+    def _partners(self) -> Iterator[str]:
+        """Let open connections with partners go on, in both directions, as long as they may be opened.
+
+        When that is over the server still has to say so, and nothing comes back.
+        """
+        for flow in self.flows:
+            if flow.whom:
+                for rule in self._rules(flow, self._addresses(flow)):
+                    yield _of_connection(rule)
+        for version in VERSIONS:
+            if self._has("dmz", version):
+                yield f'{_IP[version]} saddr @dmz{version} {GOODBYE_RATE} accept comment "R6 goodbye"'
+        chain = "forward" if self.is_gateway else "input"
+        yield from _refuse(chain, "partner", "", "reject with tcp reset")
 
     def _prerouting(self) -> Iterator[str]:
         """Hand what desktops ask for outside to the gateway's own services, and what partners ask for to the server."""
@@ -395,6 +429,17 @@ def _refuse(chain: str, reason: str, match: str, verdict: str) -> Iterator[str]:
     start = f"{match} " if match else ""
     yield f'{start}{LOG_RATE} log prefix "sallyport {chain} {reason}" group {LOG_GROUP} snaplen {LOG_BYTES}'
     yield f"{start}counter name refused_{chain} {verdict}"
+
+
+def _of_connection(rule: str) -> str:
+    """Return a rule that speaks of a connection's first packet as one that speaks of all its packets.
+
+    Who opened it, who answers, and on which port: an address that was translated on the way does not matter.
+    """
+    for version in VERSIONS:
+        rule = rule.replace(f"{_IP[version]} saddr", f"ct original {_IP[version]} saddr")
+        rule = rule.replace(f"{_IP[version]} daddr", f"ct reply {_IP[version]} saddr")
+    return rule.replace("tcp dport", "meta l4proto tcp ct original proto-dst")
 
 
 def _what(service: Service, version: int) -> str:

@@ -250,7 +250,7 @@ def test_what_the_resolver_may_answer_is_written_before_it_starts(
 
 
 def test_connections_of_a_service_that_is_not_permitted_any_more_are_closed(tmp_path: Path) -> None:
-    """Of all workers of the gate, also of one from before a reload, and of what no permission names now; others stay."""
+    """Of all workers of the gate, also one from before a reload, and of what no permission names now; others stay."""
     answers = {
         "show proc": "#<PID> <type>\n10 master 1\n# workers\n21 worker 0\n# old workers\n20 worker 1\n",
         "@!21 show sess": "0xa1: proto=tcpv4 be=permitted-tls-signal srv=out \n0xa2: proto=tcpv4 be=tls srv=out \n",

@@ -294,6 +294,47 @@ def test_only_the_ports_between_servers_lead_out_of_the_external_server_and_in(t
         assert not [rule for rule in others if re.search(r"saddr != @site|saddr @dmz\d ip6? daddr != @site", rule)]
 
 
+def test_an_open_connection_with_a_partner_goes_on_only_as_long_as_it_may_be_opened(tmp_path: Path) -> None:
+    site = site_of(tmp_path, {}, "external")
+    look = "meta l4proto tcp ct state established ct original proto-dst { 5269, 5270 } goto partners"
+    for host, names in (("gw", ["forward"]), ("im-ext", ["input", "output"])):
+        text = ruleset(site, host)
+        for name in names:
+            rules = chain(text, name)
+            assert rules.index(look) + 1 == rules.index("ct state established,related accept")
+        partners = chain(text, "partners")
+        # a rule for each that opens a connection, with the same times
+        opened = [rule for name in names for rule in chain(text, name) if re.search(r'"R6 .*\.example"', rule)]
+        times = [re.findall(r"meta time \S+ \d+|comment .*", rule) for rule in opened]
+        kept = [rule for rule in partners if "accept" in rule and "goodbye" not in rule]
+        assert sorted(re.findall(r"meta time \S+ \d+|comment .*", rule) for rule in kept) == sorted(times)
+        # of the connection and not of the packet: both directions, whatever was translated
+        assert all(re.match(r"ct original ip6? saddr .* ct reply ip6? saddr ", rule) for rule in kept)
+        after = partners[len(kept) :]
+        assert [rule for rule in after if "accept" in rule] == [
+            f'{ip} saddr @dmz{version} limit rate 1/second burst 50 packets accept comment "R6 goodbye"'
+            for ip, version in (("ip", 4), ("ip6", 6))
+        ]
+        assert re.fullmatch(r"counter name refused_(forward|input) reject with tcp reset", after[-1])
+
+
+def test_administration_is_not_looked_at_for_partners(tmp_path: Path) -> None:
+    for base, host in HOSTS:
+        text = ruleset(site_of(tmp_path, {}, base), host)
+        looks = [line for line in text.splitlines() if "partners" in line and "goto" in line]
+        assert len(looks) == {"gw": 1, "im-ext": 2}.get(host, 0) * (base == "external")
+        assert all("ct original proto-dst { 5269, 5270 }" in line for line in looks)
+
+
+def test_without_any_partner_open_connections_with_those_of_the_past_end(tmp_path: Path) -> None:
+    site, hosts = BASES["external"]
+    parted = re.sub(r"\n  partners:\n(    .*\n)+", "\n", site)
+    assert parted != site
+    text = ruleset(load(make_site(tmp_path, parted, hosts)), "gw")
+    assert [rule for rule in chain(text, "partners") if "accept" in rule and "goodbye" not in rule] == []
+    assert any("goto partners" in rule for rule in chain(text, "forward"))
+
+
 END = {
     'north.example"': int(moment("2027-07-01").timestamp()),
     'south.example"': int(moment("2026-12-31 17:30").timestamp()),
