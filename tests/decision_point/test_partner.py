@@ -215,3 +215,100 @@ def test_errors_come_back_for_what_was_sent_and_carry_nothing(outside: Outside) 
         ("refused", "unasked"),
         ("allowed", "partner"),
     ]
+
+
+def test_of_presence_only_what_is_known_goes_on(outside: Outside) -> None:
+    """Built again, with bounds; what a contact tells with it is recorded, and the partner's links are left out."""
+    outside.forget("carol")
+    carol = outside.visitor("carol")
+    befriend(carol)
+    alice = outside.client("alice")
+    carol.presence(alice.jid)
+    alice.presence(carol.jid)
+    long = "\N{GREEK SMALL LETTER OMEGA}" * 300
+    loaded = (
+        f"<show x='1'>away</show><priority x='1'>7</priority><status xml:lang='de' x='1'>{long}</status>"
+        "<status>words<b xmlns='urn:x'/></status>"
+        "<idle xmlns='urn:xmpp:idle:1' since='words'/><show>dnd</show><status xmlns='urn:x'>foreign</status>"
+    )
+    for teller, listener in ((carol, alice), (alice, carol)):
+        outside.mark()
+        listener.seen.clear()
+        teller.write(f"<presence>{loaded}</presence>")
+        seen = listener.came(lambda e: e.findtext(f"{CLIENT}priority") == "7" and e.get("from") == teller.jid)  # noqa: B023
+        language = "{http://www.w3.org/XML/1998/namespace}lang"
+        assert [(child.tag.split("}")[1], child.text, dict(child.attrib)) for child in seen] == [
+            ("show", "away", {}),
+            ("priority", "7", {}),
+            ("status", long[:256], {language: "de"}),
+        ]
+        told = [(e["from"], e["verdict"], e["rule"]) for e in outside.events(kind="presence")]
+        assert told == ([(carol.jid, "allowed", "partner")] if teller is carol else [])
+    alice.seen.clear()
+    carol.write(
+        f"<presence><show>xa</show><status>get https://{PARTNER}/x</status><status xml:lang='en'>ok</status></presence>"
+    )
+    seen = alice.came(lambda e: e.findtext(f"{CLIENT}show") == "xa")
+    assert [child.text for child in seen] == ["xa", "ok"]
+
+
+def test_questions_carry_nothing(outside: Outside) -> None:
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    disco = "http://jabber.org/protocol/disco#info"
+    for asker, asked in ((alice, carol), (carol, alice)):
+        for payload in (
+            "<ping xmlns='urn:xmpp:ping' x='words'/>",
+            "<ping xmlns='urn:xmpp:ping' node='words'/>",
+            "<ping xmlns='urn:xmpp:ping' xmlns:y='urn:y' y:z='words'/>",
+            f"<query xmlns='{disco}' x='words'/>",
+            f"<query xmlns='{disco}' node='{'n' * 257}'/>",
+        ):
+            assert error_of(asker.ask("get", payload, asked.jid))[1] == "service-unavailable", payload
+        number = "i" * 257
+        asker.write(f"<iq type='get' id='{number}' to='{asked.jid}'><ping xmlns='urn:xmpp:ping'/></iq>")
+        assert error_of(asker.until(lambda e, n=number: e.get("id") == n))[1] == "bad-request"  # type: ignore[misc]
+        asker.write(f"<iq type='get' id='q' to='{asked.jid}'><query xmlns='{disco}' node='{'n' * 256}'/></iq>")
+        asked.until(lambda e: e.get("id") == "q" and e.get("type") == "get")
+
+
+def test_answers_are_built_again(outside: Outside) -> None:
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    disco = "http://jabber.org/protocol/disco#info"
+    for asker, asked in ((alice, carol), (carol, alice)):
+        asker.write(f"<iq type='get' id='q' to='{asked.jid}'><query xmlns='{disco}' node='n'/></iq>")
+        asked.until(lambda e: e.get("id") == "q" and e.get("type") == "get")
+        features = "".join(f"<feature var='urn:{n}' x='words'>words<x xmlns='urn:x'/></feature>" for n in range(300))
+        asked.write(
+            f"<iq type='result' id='q' to='{asker.jid}'><query xmlns='{disco}' node='n' x='words'>words"
+            f"<x xmlns='jabber:x:data' type='result'/><identity category='client' type='pc' name='{'n' * 257}' x='1'/>"
+            f"<identity name='x'/><feature/><feature var='{'v' * 257}'/><item/>{features}</query></iq>"
+        )
+        got = asker.until(lambda e: e.get("id") == "q" and e.get("type") == "result")
+        (query,) = got
+        assert dict(query.attrib) == {"node": "n"}
+        assert "words" not in "".join(query.itertext())
+        assert not [child for child in query if len(child)]
+        assert len(query) == 200
+        assert (query[0].tag, dict(query[0].attrib)) == (f"{{{disco}}}identity", {"category": "client", "type": "pc"})
+        assert [dict(child.attrib) for child in query[1:]] == [{"var": f"urn:{n}"} for n in range(199)]
+
+
+def test_what_is_archived_is_the_sites(outside: Outside) -> None:
+    """No hint and no type keeps words out of the archive, or from a person's other devices."""
+    alice, second, carol = outside.client("alice"), outside.client("alice", resource="two"), outside.visitor("carol")
+    second.ask("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    hints = "".join(f"<{n} xmlns='urn:xmpp:hints'/>" for n in ("no-store", "no-permanent-store", "no-copy", "store"))
+    for number, kind in enumerate(("chat", "headline")):
+        for writer, reader in ((alice, carol), (carol, alice)):
+            text = f"kept {number} of {writer.bare}"
+            writer.message(reader.bare, f"<body>{text}</body>{hints}", kind)
+            got = reader.heard(text)
+            assert {child.tag for child in got if "hints" in child.tag} == {"{urn:xmpp:hints}store"}
+            assert got.get("type", "normal") == {"chat": "chat", "headline": "normal"}[kind]
+            second.settle()
+            assert text in "".join("".join(e.itertext()) for e in second.seen) or kind == "headline"
+    second.seen.clear()
+    second.ask("set", "<query xmlns='urn:xmpp:mam:2'/>")
+    archived = "".join("".join(e.itertext()) for e in second.seen)
+    for text in (f"kept {number} of {who}" for number in (0, 1) for who in (ALICE, CAROL)):
+        assert text in archived

@@ -9,6 +9,7 @@ local st = require "prosody.util.stanza";
 local facts = module:require "facts";
 local questions = module:require "questions";
 local rates = module:require "rates";
+local rebuilt = module:require "rebuilt";
 local verdicts = module:require "verdict";
 
 local M = {};
@@ -17,42 +18,6 @@ local core, own;
 local open = questions.new(cache, now);
 local limits = rates.new(cache, now);
 local judged = setmetatable({}, { __mode = "k" }); -- stanza -> the address for which it was judged on its way out
-
--- What of presence is for others to see. Capabilities and pictures would only lead to questions that are refused.
-local SHOWN = { show = true; status = true; priority = true; idle = true; delay = true };
-local SHOWN_IN = { [""] = true; ["urn:xmpp:idle:1"] = true; ["urn:xmpp:delay"] = true };
-
-local ERROR_TYPES = { auth = true; cancel = true; continue = true; modify = true; wait = true };
-
-local function strip_presence(stanza)
-	stanza:maptags(function(tag)
-		local xmlns = tag.attr.xmlns or "";
-		if SHOWN[tag.name] and SHOWN_IN[xmlns] then return tag; end
-		return nil;
-	end);
-	return stanza;
-end
-
-local function empty(stanza)
-	for index = #stanza, 1, -1 do stanza[index] = nil; end
-	for index = #stanza.tags, 1, -1 do stanza.tags[index] = nil; end
-end
-
--- An answer keeps what answers, and nothing that could ride on it.
-local function strip_answer(stanza)
-	if stanza.attr.type == "result" then
-		local query = stanza:get_child("query", "http://jabber.org/protocol/disco#info");
-		empty(stanza);
-		if query then stanza:add_child(query):reset(); end
-		return stanza;
-	end
-	local kind, condition = stanza:get_error();
-	empty(stanza);
-	if not condition or not condition:find("^%l[%l-]+$") or #condition > 40 then condition = "undefined-condition"; end
-	stanza:tag("error", { type = ERROR_TYPES[kind or ""] and kind or "cancel" })
-		:tag(condition, { xmlns = "urn:ietf:params:xml:ns:xmpp-stanzas" }):reset();
-	return stanza;
-end
 
 local function is_answer(stanza)
 	return stanza.attr.type == "error" or stanza.name == "iq" and stanza.attr.type == "result";
@@ -154,8 +119,9 @@ function M.inbound(event, seen, where)
 		return true;
 	end
 	if seen.answer then
-		strip_answer(stanza);
+		rebuilt.answer(stanza);
 	elseif stanza.name ~= "presence" then
+		rebuilt.message(stanza);
 		open:ask(stanza.name, from, to, id);
 	elseif seen.subscription then
 		answer_subscription(stanza, seen.to);
@@ -164,7 +130,7 @@ function M.inbound(event, seen, where)
 		answer_probe(stanza, seen.to);
 		return true;
 	else
-		strip_presence(stanza);
+		rebuilt.presence(stanza, function(words) return where.link(words, seen.domain); end);
 	end
 	return nil;
 end
@@ -205,9 +171,9 @@ local function gate(event)
 	if not partner then return true; end
 	-- the refusals that this module makes itself say why
 	if stanza.name == "presence" then
-		event.stanza = strip_presence(st.clone(stanza));
+		event.stanza = rebuilt.presence(st.clone(stanza));
 	elseif is_answer(stanza) and not own[stanza] then
-		event.stanza = strip_answer(st.clone(stanza));
+		event.stanza = rebuilt.answer(st.clone(stanza));
 	end
 	return nil;
 end

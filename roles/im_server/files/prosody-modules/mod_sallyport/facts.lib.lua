@@ -42,6 +42,7 @@ local TRANSFERS = {
 local QUESTIONS = { ["urn:xmpp:ping"] = "ping"; ["http://jabber.org/protocol/disco#info"] = "query" };
 
 local IQ_TYPES = { get = 1; set = 1; result = 0; error = 0 }; -- and how many children there are at least
+local LONGEST = 256; -- bytes, of what a question across the border names
 local MESSAGE_TYPES = { chat = true; error = true; groupchat = true; headline = true; normal = true };
 local PRESENCE_TYPES = { unavailable = true; probe = true; error = true };
 
@@ -145,6 +146,17 @@ local function read_presence(stanza, facts)
 	facts.subscription = SUBSCRIPTIONS[stanza.attr.type] or false;
 	facts.kind = facts.subscription and "subscription" or "presence";
 	facts.malformed = facts.type ~= nil and not facts.subscription and not PRESENCE_TYPES[facts.type];
+	-- what somebody outside tells with presence is recorded like a message
+	facts.words = facts.direction == "in" and stanza:get_child("status") ~= nil;
+end
+
+-- A question that crosses the border carries nothing but its name, and which part of the program is meant.
+local function is_question(payload)
+	if QUESTIONS[payload.attr.xmlns or ""] ~= payload.name or #payload > 0 then return false; end
+	for name, value in pairs(payload.attr) do
+		if name ~= "xmlns" and not (name == "node" and payload.name == "query" and #value <= LONGEST) then return false; end
+	end
+	return true;
 end
 
 -- Members of a room ask it and search its archive; whatever else sets something is a change of the room.
@@ -166,10 +178,11 @@ local function read_iq(stanza, facts)
 	local xmlns = payload and payload.attr.xmlns;
 	facts.kind, facts.content = "iq", { xmlns };
 	local least = IQ_TYPES[facts.type or ""];
-	facts.malformed = not least or not stanza.attr.id or #stanza.tags < least or facts.type ~= "error" and #stanza.tags > 1;
+	local id = stanza.attr.id;
+	facts.malformed = not least or not id or #id > LONGEST or #stanza.tags < least or facts.type ~= "error" and #stanza.tags > 1;
 	if facts.answer or not payload then return; end
 	facts.call = is_call(xmlns);
-	facts.question = facts.type == "get" and QUESTIONS[xmlns or ""] == payload.name and #payload == 0;
+	facts.question = facts.type == "get" and is_question(payload);
 	-- A roster push comes from one's own server only (RFC 6121, 2.1.6); clients were fooled by others (CVE-2015-8688).
 	facts.roster_push = stanza.attr.type == "set" and xmlns == "jabber:iq:roster";
 	if facts.target == "room" then

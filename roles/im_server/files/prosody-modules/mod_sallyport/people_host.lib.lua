@@ -23,6 +23,7 @@ local border = module:require "border";
 local certificates = module:require "certificates";
 local federation = module:require "federation";
 local links = module:require "links";
+local rebuilt = module:require "rebuilt";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
 local FIRST = 1000;
@@ -110,7 +111,7 @@ local RECORDED = { message = true; invitation = true; subscription = true; roste
 
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
-	if verdict.verdict == "refused" or RECORDED[seen.kind] then
+	if verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words then
 		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
 			return verdicts.refuse("log");
 		end
@@ -130,6 +131,7 @@ local function outbound(event)
 		answer(event.origin, stanza, verdict);
 		return true;
 	end
+	if seen.source == "person" then rebuilt.message(stanza); end
 	border.after_outbound(stanza, seen);
 	return nil;
 end
