@@ -116,10 +116,10 @@ def _partners(source: Source) -> Iterator[Fault]:
         domain = _given(source, location)
         if domain is None:
             continue
-        if domain in own:
+        if any(domain == name or domain.endswith(f".{name}") for name in own):
             yield source.fault(
                 location,
-                f"{show_value(domain)}: this is the site's own domain",
+                f"{show_value(domain)}: this is the site's own domain, or below it",
                 value=show_value(domain),
                 allowed="the domain of another company",
             )

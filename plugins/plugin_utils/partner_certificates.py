@@ -26,7 +26,7 @@ def read_authority(folder: Path, path: str) -> str:
         The certificates, PEM, without whatever else stands in the file.
 
     Raises:
-        ValueError: it cannot be read, holds no certificate, or one that may not sign others.
+        ValueError: it cannot be read, holds no certificate, one that may not sign others, or none that is at the top.
     """
     try:
         with (folder / path).open("rb") as stream:
@@ -51,6 +51,9 @@ def read_authority(folder: Path, path: str) -> str:
             raise ValueError(
                 f"the file {path} holds the certificate of {name}, which is no authority and cannot sign others"
             )
+    if not any(certificate.issuer == certificate.subject for certificate in certificates):
+        name = show_value(certificates[0].issuer.rfc4514_string())
+        raise ValueError(f"the file {path} does not hold the authority at the top: that of {name} is missing")
     return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
 
 

@@ -210,7 +210,7 @@ class Peer:
 
     def state(self, wait: float = 0.0) -> dict[str, Any]:
         """Say whether it is open; see `probe.servers.Peers.peer_state`."""
-        answer: dict[str, Any] = self.probe.do("peer_state", name=self.name, wait=wait)
+        answer: dict[str, Any] = self.probe.do("peer_state", patience=wait + 30, name=self.name, wait=wait)
         return answer
 
     def ended(self, wait: float = 5.0) -> bool:

@@ -89,13 +89,13 @@ def moment(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.UTC)
 
 
-def server_certificate(name: str) -> bytes:
-    """Make the certificate of a server, which signs itself and is no authority."""
+def server_certificate(name: str, issuer: str = "", *, signs: bool = False) -> bytes:
+    """Make the certificate of a server, which signs itself and is no authority; or that of one below another."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    subject, above = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, of)]) for of in (name, issuer or name))
+    builder = x509.CertificateBuilder(above, subject, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(moment("2026-01-01")).not_valid_after(moment("2036-01-01"))
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
@@ -180,6 +180,10 @@ def _partner_server(folder: Path) -> None:
     (folder / PARTNER_FILE).write_bytes(AUTHORITY_OF_NORTH[0] + server_certificate("xmpp\x1b[31m.north.example"))
 
 
+def _partner_below(folder: Path) -> None:
+    (folder / PARTNER_FILE).write_bytes(server_certificate("north issuing", "north root", signs=True))
+
+
 def _partner_key(folder: Path) -> None:
     (folder / PARTNER_FILE).write_bytes(b"".join(AUTHORITY_OF_NORTH))
 
@@ -203,6 +207,7 @@ SPECIAL: Mapping[str, Callable[[Path], None]] = {
     "partner_empty": _partner_empty,
     "partner_large": _partner_large,
     "partner_server": _partner_server,
+    "partner_below": _partner_below,
     "partner_key": _partner_key,
 }
 """Faults that are no change of a text, by the name that the data files use."""
