@@ -131,6 +131,8 @@ def _external(site: Site) -> dict[str, Any]:
                 "whole_domain": partner.whole_domain,
                 "authority": site.authorities.get(partner.domain),
                 "fingerprints": sorted(partner.fingerprints),
+                # whose files count as the partner's
+                "servers": sorted(partner.servers),
             }
             for partner in sorted(site.settings.partners, key=lambda partner: partner.domain)
         },

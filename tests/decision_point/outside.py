@@ -73,6 +73,7 @@ def partner(*people: str, **changes: Any) -> dict[str, Any]:
         "whole_domain": False,
         "authority": certificates()["theirs"].pem,
         "fingerprints": [],
+        "servers": [],
     }
     return {**entry, **changes}
 

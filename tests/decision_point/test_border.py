@@ -354,6 +354,26 @@ def test_links_to_files_of_partners_follow_the_policy(outside: Outside) -> None:
         border.alice.came(lambda e, n=name: e.get("id") == n)  # type: ignore[misc]
 
 
+def test_links_to_a_partner_s_servers_elsewhere_are_its_own(outside: Outside) -> None:
+    outside.change(partners={PARTNER: partner("alice", servers=["xmpp.hoster.example"])})
+    border = Border(outside)
+    for number, text in enumerate(
+        (
+            "https://files.hoster.example/x",
+            "hoster.example/x",
+            "https:xmpp.hoster.example",
+            f"www.{PARTNER}",
+            f"{PARTNER}/x",
+        )
+    ):
+        outside.mark()
+        border.say("message", "chat", f"<body>{text}</body>", number=f"h{number}")
+        border.barrier()
+        assert [(verdict, rule) for _, verdict, rule in border.events()] == [("refused", "partner-link")], text
+    border.say("message", "chat", f"<body>write to carol@{PARTNER}, not at hoster.example</body>")
+    border.alice.heard(f"write to carol@{PARTNER}, not at hoster.example")
+
+
 def test_a_whole_domain(outside: Outside) -> None:
     """Everybody there may be written to; those on the list are in the contact list."""
     outside.change(partners={PARTNER: partner("alice", whole_domain=True)})

@@ -42,7 +42,7 @@ function M.external_document()
 	local function partner(over)
 		local made = {
 			name = "Partner Ltd"; from = M.null; ["until"] = "2026-08-01T00:00:00Z"; people = { "alice" };
-			contacts = { carol = "Carol Dahl" }; whole_domain = false; authority = M.null; fingerprints = {};
+			contacts = { carol = "Carol Dahl" }; whole_domain = false; authority = M.null; fingerprints = {}; servers = {};
 		};
 		for key, value in pairs(over or {}) do made[key] = value; end
 		return made;

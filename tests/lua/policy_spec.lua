@@ -120,6 +120,8 @@ describe("the policy document", function()
 		{ "an empty authority", partner(function(p) p.authority = ""; end), path .. '.authority: is "", must be ' .. AUTHORITY };
 		{ "a key among the authorities", partner(function(p) p.authority = "-----BEGIN PRIVATE KEY-----" .. PEM; end), path .. '.authority: is "-----BEGIN PRIVATE KEY----------BEGIN CERTIFICATE-----\\\nTUlJ\\\n", must be ' .. AUTHORITY };
 		{ "fingerprints as text", partner(function(p) p.fingerprints = ("0"):rep(64); end), path .. ('.fingerprints: is "%s", must be a list of fingerprints'):format(("0"):rep(60)) };
+		{ "no servers", partner(function(p) p.servers = nil; end), path .. ".servers: is nil, must be a list of domain names" };
+		{ "a server by its address", partner(function(p) p.servers = { "a.hoster.example", "10.0.0.1." }; end), path .. '.servers[2]: is "10.0.0.1.", must be ' .. DOMAIN };
 		{ "a short fingerprint", partner(function(p) p.fingerprints = { "0a" }; end), path .. '.fingerprints[1]: is "0a", must be a SHA-256 as 64 digits 0-9 and a-f' };
 		{ "a fingerprint in capitals", partner(function(p) p.fingerprints = { ("A"):rep(64) }; end), path .. ('.fingerprints[1]: is "%s", must be a SHA-256 as 64 digits 0-9 and a-f'):format(("A"):rep(60)) };
 	};
@@ -226,6 +228,18 @@ describe("the partners of a compiled policy", function()
 		assert.is_false(policy:may_exchange("alice", "whole.x", nil, now));
 		assert.is_false(policy:may_exchange(nil, "whole.x", "kim", now));
 		assert.is_false(policy:may_exchange("alice", "partner.x", "carol", "2026-07-10T12:30:00Z"));
+	end);
+
+	it("have the names of their servers, and what these hang on", function()
+		local function names(...)
+			local data = helper.external_document();
+			data.partners["partner.x"].servers = { ... };
+			return policies.compile(data, helper.null).partners["partner.x"].names;
+		end
+		assert.same({ "partner.x" }, names());
+		assert.same({ "partner.x", "xmpp.hoster.example", "hoster.example" }, names("xmpp.hoster.example"));
+		assert.same({ "partner.x", "hoster.example" }, names("hoster.example"));
+		assert.same({ "partner.x", "a.b.hoster.example", "b.hoster.example" }, names("a.b.hoster.example"));
 	end);
 
 	it("are spelt as addresses have them", function()

@@ -220,6 +220,7 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
                 "whole_domain": False,
                 "authority": AUTHORITY_OF_NORTH[0].decode(),
                 "fingerprints": [],
+                "servers": [],
             },
             "south.example": {
                 "name": "South AB",
@@ -230,6 +231,7 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
                 "whole_domain": True,
                 "authority": None,
                 "fingerprints": ["1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100"],
+                "servers": ["xmpp.hoster.example"],
             },
             "west.example": {
                 "name": "West Inc",
@@ -240,6 +242,7 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
                 "whole_domain": False,
                 "authority": None,
                 "fingerprints": [],
+                "servers": [],
             },
         },
         "partner_links": "permit",
@@ -360,7 +363,7 @@ def test_the_order_of_partners_and_lists_does_not_matter(content: dict[str, Any]
         pairs = [*partner["contacts"].items()]
         dice.shuffle(pairs)
         partner["contacts"] = dict(pairs)
-        for key in ("people", "groups", "addresses"):
+        for key in ("people", "groups", "servers", "addresses"):
             dice.shuffle(partner.get(key, []))
     one, other = site_of(content), site_of(shuffled)
     assert policy_text(compile_policy(one, "external")) == policy_text(compile_policy(other, "external"))

@@ -177,9 +177,17 @@ function checker:fingerprints(path, value)
 	return true;
 end
 
+function checker:servers(path, value)
+	if not is_list(value) then return self:fault(path, value, "a list of domain names"); end
+	for index, one in ipairs(value) do
+		if not is_domain(one) then self:fault(("%s[%d]"):format(path, index), one, "a full domain name in small letters"); end
+	end
+	return true;
+end
+
 local PARTNER = {
 	name = true; from = true; ["until"] = true; people = true; contacts = true; whole_domain = true; authority = true;
-	fingerprints = true;
+	fingerprints = true; servers = true;
 };
 
 function checker:partner(path, domain, partner, data)
@@ -199,6 +207,7 @@ function checker:partner(path, domain, partner, data)
 	end
 	self:authority(path .. ".authority", partner.authority);
 	self:fingerprints(path .. ".fingerprints", partner.fingerprints);
+	self:servers(path .. ".servers", partner.servers);
 end
 
 -- An internal server has rooms and files and no partners; an external one the other way round.

@@ -38,11 +38,16 @@ local function plain(text, instead)
 	return text:lower();
 end
 
+-- Marks of other scripts that end a name, like those of ASCII do.
+local ENDS = { "\194[\128-\191].*", "\226[\128\129].*", "\227\128.*", "\239\188[\129-\143].*" };
+
 -- The host of what follows the slashes in a link: without user, port, and what cannot be part of a name.
 local function host_of(rest)
 	local host = rest:match("^[^/\\?#%s]*"):gsub("^.*@", ""):match("^[^\"'<>()%[%]{}|:]*");
 	host = host:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end);
-	return (plain(host, ""):gsub("[.,;!]+$", ""));
+	host = plain(host, "");
+	for _, pattern in ipairs(ENDS) do host = host:gsub(pattern, ""); end
+	return (host:gsub("[.,;!]+$", ""));
 end
 
 local function is_below(host, domain)
@@ -54,23 +59,60 @@ local function is_data(text)
 	return text:find("data:[%w.+-]+/[%w.+-]+[;,]") ~= nil or text:find("data:[;,]") ~= nil;
 end
 
+-- Addresses that work without slashes; "xmpp:somebody@partner.example" is a person.
+local WEB = { "https?$", "ftps?$", "sftp$" };
+
+local function is_web(scheme)
+	for _, ending in ipairs(WEB) do
+		if scheme:find(ending) then return true; end
+	end
+	return false;
+end
+
+-- What programs make a link of though it has no scheme: a name with a path, or one that begins with www. What an address
+-- with a scheme goes on with is no name of its own.
+local function is_bare_link(text, is_theirs)
+	text = text:gsub("%a[%w+.-]*:[/\\]+[^%s\"'<>()%[%]{}|,;]*", " ");
+	for host, place in text:gmatch("([%w.%%\128-\255-]+)()") do
+		local path = text:find("^:?%d*[/\\]", place) ~= nil;
+		if (path or host:find("^www%.")) and is_theirs(host_of(host)) then return true; end
+		-- words and marks of another script may stand beside it without a space
+		for name in host:gmatch("[%w.%%-]+") do
+			if (path or name:find("^www%.")) and is_theirs(host_of(name)) then return true; end
+		end
+	end
+	return false;
+end
+
+-- Attributes that hold addresses of pages and files; others hold addresses of people, too.
+local ADDRESSES = { href = true; src = true; cite = true };
+
 --- Does this stanza carry a link to a file, as the partner's servers could hold it?
 -- @param stanza element: name, attr, and children or texts as a list
--- @param domain the partner's domain as addresses have it
+-- @param names  the names that are the partner's, with all below them: its domain as addresses have it, its servers
 -- @param ascii  function(domain) -> its xn-- form, or nil
-function M.found(stanza, domain, ascii)
-	local wanted = ascii(domain) or domain;
-	local function holds_link(text)
-		if text:find("aesgcm:", 1, true) or is_data(text) then return true; end
-		for place in text:gmatch("%a[%w+.-]*:[/\\]+()") do
-			local host = host_of(text:sub(place, place + 1024));
-			if is_below(host, domain) or is_below(ascii(host) or host, wanted) then return true; end
+function M.found(stanza, names, ascii)
+	local wanted = {};
+	for index, name in ipairs(names) do wanted[index] = ascii(name) or name; end
+	local function is_theirs(host)
+		local plain_host = ascii(host) or host;
+		for index, name in ipairs(names) do
+			if is_below(host, name) or is_below(plain_host, wanted[index]) then return true; end
 		end
 		return false;
 	end
+	local function holds_link(text, bare)
+		if text:find("aesgcm:", 1, true) or is_data(text) then return true; end
+		for scheme, slashes, place in text:gmatch("(%a[%w+.-]*):([/\\]*)()") do
+			if slashes ~= "" or is_web(scheme) then
+				if is_theirs(host_of(text:sub(place, place + 1024))) then return true; end
+			end
+		end
+		return bare and is_bare_link(text, is_theirs);
+	end
 	-- A mark that is not seen may end a name or stand in it, as the reader's program likes.
-	local function suspicious(text)
-		return holds_link(plain(text, "")) or holds_link(plain(text, " "));
+	local function suspicious(text, bare)
+		return holds_link(plain(text, ""), bare) or holds_link(plain(text, " "), bare);
 	end
 	-- A list of what is still to be looked at, and not a function that calls itself: a stanza may be very deep.
 	local open = { stanza };
@@ -79,13 +121,13 @@ function M.found(stanza, domain, ascii)
 		if FILES[element.attr.xmlns or ""] then return true; end
 		for name, value in pairs(element.attr) do
 			-- browsers take the spaces out of an address
-			if name ~= "xmlns" and suspicious((value:gsub("%s+", ""))) then return true; end
+			if name ~= "xmlns" and suspicious((value:gsub("%s+", "")), ADDRESSES[name]) then return true; end
 		end
 		local texts = {};
 		for _, child in ipairs(element) do
 			if type(child) == "table" then open[#open + 1] = child; else texts[#texts + 1] = child; end
 		end
-		if #texts > 0 and suspicious(table.concat(texts)) then return true; end
+		if #texts > 0 and suspicious(table.concat(texts), true) then return true; end
 	end
 	return false;
 end

@@ -88,7 +88,8 @@ local function is_partner(domain)
 end
 
 local function has_link(stanza, domain)
-	return core.policy.partner_links ~= "permit" and links.found(stanza, domain, encodings.idna.to_ascii);
+	local policy = core.policy;
+	return policy.partner_links ~= "permit" and links.found(stanza, policy.partners[domain].names, encodings.idna.to_ascii);
 end
 
 local function places()

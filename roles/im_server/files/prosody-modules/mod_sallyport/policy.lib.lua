@@ -94,6 +94,18 @@ local function instants(...)
 	return list;
 end
 
+-- The names that are a partner's, with all below them: its domain, its servers, and what a server's name hangs on, when more
+-- than a name and an ending remain of it (xmpp.hoster.example -> hoster.example): files lie beside the server.
+local function names_of(domain, servers)
+	local names = { domain };
+	for _, server in ipairs(servers) do
+		local parent = server:match("^[^.]+%.(.+%..+)$");
+		names[#names + 1] = server;
+		if parent then names[#names + 1] = parent; end
+	end
+	return names;
+end
+
 --- Prepares a document that has no faults.
 -- @param null  the decoder's marker for null
 -- @param spell function(domain) -> the domain as addresses have it: foreign letters for xn--; without it, unchanged
@@ -131,7 +143,7 @@ function M.compile(data, null, spell)
 			name = partner.name; from = known(partner.from); over = partner["until"];
 			people = set_of(partner.people); contacts = partner.contacts; whole_domain = partner.whole_domain;
 			authority = known(partner.authority); fingerprints = set_of(partner.fingerprints);
-			pinned = #partner.fingerprints > 0;
+			pinned = #partner.fingerprints > 0; names = names_of(domain, partner.servers);
 		};
 	end
 	policy.instants = instants(policy.people, policy.partners);
