@@ -32,7 +32,7 @@ class Run:
     changed: int
 
 
-def play(playbook: str, host: str, *arguments: str, limit: str = "") -> Run:
+def play(playbook: str, host: str, *arguments: str, limit: str = "", inventory: Path = INVENTORY) -> Run:
     """Run a playbook on one host of the demo.
 
     Args:
@@ -40,6 +40,7 @@ def play(playbook: str, host: str, *arguments: str, limit: str = "") -> Run:
         host: name in the inventory.
         *arguments: further arguments of ansible-playbook.
         limit: hosts that are part of the run; that host alone when empty.
+        inventory: folder of the site.
 
     Returns:
         What it took.
@@ -48,7 +49,7 @@ def play(playbook: str, host: str, *arguments: str, limit: str = "") -> Run:
         RuntimeError: the run failed; the text holds the end of its output.
 
     """
-    command = ["ansible-playbook", "-i", str(INVENTORY), f"playbooks/{playbook}", "--limit", limit or host, *arguments]
+    command = ["ansible-playbook", "-i", str(inventory), f"playbooks/{playbook}", "--limit", limit or host, *arguments]
     start = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     seconds = time.monotonic() - start
