@@ -148,3 +148,27 @@ def test_many_strangers_of_one_domain(limited: Outside) -> None:
     assert sum(counts.values()) == 2000
     assert 300 <= counts["refused", "stranger"] < 500
     assert counts["refused", "rate"] > 1400
+
+
+def test_a_flood_of_refusals_is_counted_and_adds_up(limited: Outside) -> None:
+    """With the minute that a site has (made short): few lines, and none of the stanzas is forgotten."""
+    core = f"prosody.hosts['{DOMAIN}'].modules.sallyport.module:shared('/*/sallyport/core')"
+    limited.shell(f">{core}.refusals.window = 5")
+    peer = limited.peer(PARTNER, certificates()[PARTNER]).prove()
+    limited.mark()
+    text = f"<message type='chat' id='flood' from='{DAVE}/one' to='{ALICE}'><body>buy</body></message>"
+    for _ in range(20):
+        peer.write(text * (MANY // 20))
+
+    def told() -> list[dict[str, Any]]:
+        return limited.events(stanza_id="flood")
+
+    end = time.monotonic() + 40
+    while sum(e.get("count", 1) for e in told()) < MANY and time.monotonic() < end:
+        time.sleep(0.5)
+    limited.shell(f">{core}.refusals.window = 0")
+    events = told()
+    assert sum(e.get("count", 1) for e in events) == MANY
+    assert 600 <= len(events) < MANY / 2
+    assert {(e["verdict"], e["kind"]) for e in events} == {("refused", "message")}
+    assert {e["from"] for e in events} == {f"{DAVE}/one"}

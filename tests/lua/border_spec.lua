@@ -192,3 +192,71 @@ describe("knocks", function()
 		assert.equal(1, told[2].count);
 	end);
 end);
+
+describe("refusals of what comes from outside", function()
+	local floods = helper.load("sallyport", "floods");
+	local told, door;
+	before_each(function()
+		told = {};
+		door = floods.new(function(event) told[#told + 1] = event; end, now, 60);
+	end);
+
+	local function refuse(times, from, rule, domain)
+		for _ = 1, times do
+			door:refused(domain or "p.x", { kind = "message"; rule = rule or "rate"; from = from or "dave@p.x/one"; reason = "R" });
+		end
+	end
+
+	local function amount()
+		local sum = 0;
+		for _, event in ipairs(told) do sum = sum + (event.count or 1); end
+		return sum;
+	end
+
+	it("are told one by one until there are very many, then counted; none is lost", function()
+		refuse(10000);
+		assert.equal(600, #told);
+		assert.is_nil(told[600].count);
+		clock = clock + 60;
+		door:pass();
+		assert.equal(601, #told);
+		assert.equal(9400, told[601].count);
+		assert.equal("The last of many: R", told[601].reason);
+		assert.equal(10000, amount());
+		refuse(600);
+		door:pass(true);
+		assert.equal(10600, amount());
+		assert.equal(1201, #told);
+	end);
+
+	it("are counted by sender and rule", function()
+		refuse(600);
+		refuse(10, "dave@p.x/one", "stranger");
+		refuse(20, "dave@p.x/two");
+		refuse(30, "erin@p.x/one");
+		door:pass(true);
+		local counts = {};
+		for number = 601, #told do counts[#counts + 1] = told[number].count; end
+		table.sort(counts);
+		assert.same({ 10, 20, 30 }, counts);
+	end);
+
+	it("are few, whoever sends", function()
+		for number = 1, 5000 do refuse(1, ("s%d@p.x/one"):format(number)); end
+		door:pass(true);
+		assert.equal(701, #told);
+		assert.equal(5000, amount());
+	end);
+
+	it("of one domain do not hide those of another", function()
+		refuse(5000);
+		refuse(5, "kim@q.x/one", "stranger", "q.x");
+		assert.equal(605, #told);
+	end);
+
+	it("are told each when nothing is to be counted", function()
+		door = floods.new(function(event) told[#told + 1] = event; end, now, 0);
+		refuse(5000);
+		assert.equal(5000, #told);
+	end);
+end);

@@ -22,6 +22,7 @@ local accounts = module:require "accounts";
 local border = module:require "border";
 local certificates = module:require "certificates";
 local federation = module:require "federation";
+local floods = module:require "floods";
 local links = module:require "links";
 local rebuilt = module:require "rebuilt";
 
@@ -110,9 +111,14 @@ end
 
 local RECORDED = { message = true; invitation = true; subscription = true; roster = true; account = true };
 
+local refusals = floods.new(record, now, module:get_option_period("sallyport_stream_events", 60));
+core.refusals = refusals;
+
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
-	if verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words then
+	if verdict.verdict == "refused" and seen.direction == "in" then
+		refusals:refused(event.stanza.attr.from:match("@?([^@/]+)/?[^@]*$") or "", facts.event(event.stanza, seen, verdict, where));
+	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words then
 		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
 			return verdicts.refuse("log");
 		end
@@ -280,6 +286,7 @@ end
 module:add_timer(0.5, function()
 	follow_time();
 	federation.pass();
+	refusals:pass();
 	return 0.5;
 end);
 
@@ -311,6 +318,7 @@ end);
 
 function module.unload()
 	federation.stop();
+	refusals:pass(true);
 	core.active, core.policy = false, nil;
 	log_file:close();
 end
