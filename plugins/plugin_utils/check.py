@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import authority, schema
+from ansible_collections.sallyport.im.plugins.plugin_utils import authority, consumer_im, schema
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import flows
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import (
@@ -84,9 +84,11 @@ def _external(site: Site, now: datetime.datetime) -> list[str]:
         where = "from its addresses" if partner.addresses else "from any address"
         ours = _some(policy["partners"][partner.domain]["people"])
         lines.append(f"  partner   {partner.domain} ({partner.name}): {state}; {ours} with {whom}; {where}")
+    services = {service.id: service for service in consumer_im.rules(site)}
     for permitted in site.settings.consumer_im.permitted:
         state = permitted.why_disabled(now) or f"until {permitted.until}"
-        lines.append(f"  permitted {permitted.service}: {state} ({permitted.reason})")
+        ports = services[permitted.service].opens_what()
+        lines.append("; ".join(filter(None, (f"  permitted {permitted.service}: {state} ({permitted.reason})", ports))))
     return lines
 
 

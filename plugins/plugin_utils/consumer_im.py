@@ -103,6 +103,7 @@ class Entry(BaseModel):
     closed: Annotated[int, Field(ge=1990, le=2100)] | None = None
     tcp: PortList = ()
     udp: PortList = ()
+    opens: bool = True
     addresses: NetworkList = ()
     names: NameList = ()
     note: Line | None = None
@@ -113,6 +114,8 @@ class Entry(BaseModel):
     def _is_found_by_something(self) -> Entry:
         if not (self.tcp or self.udp or self.addresses or self.names):
             raise ValueError("an entry needs ports, addresses or names")
+        if not self.opens and not (self.tcp or self.udp):
+            raise ValueError("there are no ports that could stay closed")
         return self
 
     @property
@@ -136,6 +139,7 @@ class ConsumerService:
         permitted_until: the first instant at which it is refused again; empty when it is not permitted.
         permitted_from: the instant from which on it is permitted; empty when at once, or never.
         kind: service, resolver or canary.
+        opens: whether its ports are opened while it is permitted.
     """
 
     id: str
@@ -148,6 +152,22 @@ class ConsumerService:
     permitted_until: str = ""
     permitted_from: str = ""
     kind: str = SERVICE
+    opens: bool = True
+
+    def opened(self) -> dict[str, tuple[str, ...]]:
+        """Return the ports that a permission opens, by protocol."""
+        found = {"tcp": self.tcp, "udp": self.udp}
+        return {protocol: ports for protocol, ports in found.items() if ports and self.opens}
+
+    def addresses(self, version: int) -> tuple[str, ...]:
+        """Return its own networks of a version of IP."""
+        return self.addresses4 if version == 4 else self.addresses6
+
+    def opens_what(self) -> str:
+        """Say in plain words which ports a permission opens, and where to; empty for none besides those of the web."""
+        ports = " and ".join(f"{protocol} {', '.join(found)}" for protocol, found in self.opened().items())
+        own = self.addresses4 + self.addresses6
+        return ports and f"opens {ports} to {'its own addresses' if own else 'any address'}"
 
 
 def parse(text: str) -> tuple[Entry, ...]:
@@ -262,6 +282,7 @@ def _enforced(entry: Entry, begins: str, ends: str) -> ConsumerService:
         permitted_until=ends,
         permitted_from=begins,
         kind=entry.kind,
+        opens=entry.opens,
     )
 
 
@@ -326,6 +347,7 @@ def _entry_text(entry: Entry) -> str:
     facts = {
         "TCP": ", ".join(map(_port_text, entry.tcp)),
         "UDP": ", ".join(map(_port_text, entry.udp)),
+        "When permitted": "" if entry.opens else "these ports stay closed",
         "Addresses": ", ".join(map(str, entry.addresses)),
         "Names": ", ".join(f"`{name}`" for name in entry.names),
         "Note": entry.note or "",

@@ -269,15 +269,21 @@ class _Ruleset:
         yield "counter name refused_consumer drop"
 
     def _permitted_consumer(self) -> Iterator[str]:
-        """Let desktops use the ports of a consumer service that the site permits, as long as it does."""
+        """Let desktops use the ports of a consumer service that the site permits, as long as it does.
+
+        At its own addresses; where the catalogue knows none, at any outside.
+        """
         for service in consumer_im.rules(self.site):
             if not service.permitted_until:
                 continue
             time = _while(service.permitted_from, service.permitted_until)
+            everywhere = not (service.addresses4 or service.addresses6)
             for version in VERSIONS:
-                for protocol, ports in (("tcp", service.tcp), ("udp", service.udp)):
-                    if ports and self._has("desktops", version):
-                        words = [f"{_IP[version]} saddr @desktops{version}", *self._not_ours("daddr", version), *time]
+                own = service.addresses(version)
+                for protocol, ports in service.opened().items():
+                    if self._has("desktops", version) and (own or everywhere):
+                        there = self._to([OUTSIDE], version, only=own)
+                        words = [f"{_IP[version]} saddr @desktops{version}", *there, *time]
                         words.append(f"{protocol} dport {_one_or_more([*ports])}")
                         yield f'{" ".join(words)} accept comment "R7 {service.id}"'
 
@@ -459,7 +465,7 @@ def _verdicts(services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
     # a port that several use is that of one which is permitted, else it would be closed for it all the same
     ordered = sorted(services, key=lambda service: not service.permitted_until)
     for version in VERSIONS:
-        found = [(str(net), one.id) for one in ordered for net in (one.addresses4 if version == 4 else one.addresses6)]
+        found = [(str(net), one.id) for one in ordered for net in one.addresses(version)]
         yield from _map(f"{_IP[version]} daddr", found)
     for protocol in ("tcp", "udp"):
         found = []

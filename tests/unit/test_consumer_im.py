@@ -186,6 +186,24 @@ def _limits() -> Any:
     return module
 
 
+def test_what_a_permission_opens_and_where_to() -> None:
+    found = by_id()
+    assert found["viber"].opens_what() == (
+        "opens tcp 4244, 5242-5243, 7985 and udp 4244, 5242-5243, 7985, 7987 to any address"
+    )
+    assert found["telegram"].opens_what() == "", "it uses the ports of the web"
+    assert found["discord"].opens_what() == "", "half of all ports would be open"
+    (own,) = parse(entry())
+    assert consumer_im._enforced(own, "", "").opens_what() == "opens tcp 5190, 6660-6669 to its own addresses"
+
+
+def test_no_permission_opens_more_than_a_few_ports() -> None:
+    for service in by_id().values():
+        for protocol, ranges in service.opened().items():
+            ends = [ports.split("-") for ports in ranges]
+            assert sum(int(last[-1]) - int(last[0]) + 1 for last in ends) <= 30, f"{service.id} {protocol}"
+
+
 LIMITS = _limits()
 SETTINGS = {
     "permitted": [

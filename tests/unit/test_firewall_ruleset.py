@@ -38,6 +38,14 @@ CATALOGUE = """
   udp: [4244, 7985-7987]
   source: a test
   checked: 2026-01-01
+- id: nine
+  kind: service
+  title: Nine
+  udp: [3478]
+  addresses: [198.51.100.96/28]
+  source: a test
+  checked: 2026-01-01
+- {id: voice, kind: service, title: V, udp: [50000-65535], opens: false, source: a test, checked: 2026-01-01}
 - id: dns-nine
   kind: resolver
   title: Nine
@@ -48,7 +56,8 @@ CATALOGUE = """
   checked: 2026-01-01
 - {id: canary, kind: canary, title: A name only, names: [canary.example], source: a test, checked: 2026-01-01}
 """
-"""A service by port, two of whose ports another one uses; one by address; a resolver by both; and a name."""
+"""A service by port, two of whose ports another one uses; one by address, one by both; one whose ports stay closed; a
+resolver; and a name."""
 REAL_CATALOGUE = consumer_im.catalogue
 
 
@@ -229,6 +238,19 @@ EXTERNAL_CASES = {
         "ip daddr != @site4 meta time < 1793448000 tcp dport { 194, 6660-6669 } accept",
         True,
     ),
+    "ports of a service with addresses are opened there only": (
+        {"{service: irc,": "{service: nine,"},
+        "gw forward",
+        "ip daddr 198.51.100.96/28 meta time >= 1769904000 meta time < 1793448000 udp dport 3478 accept",
+        True,
+    ),
+    "and in no version of IP in which it has none": (
+        {"{service: irc,": "{service: nine,"},
+        "gw forward",
+        "ip6 saddr @desktops6 ip6 daddr != @site6 meta time >= 1769904000",
+        False,
+    ),
+    "ports that stay closed": ({"{service: irc,": "{service: voice,"}, "gw forward", "50000", False),
     "nobody else may use what desktops may": (
         {},
         "gw consumer_irc",

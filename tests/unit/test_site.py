@@ -356,7 +356,8 @@ def test_check_says_who_talks_to_whom_outside_until_when(tmp_path: Path) -> None
         "of it; from any address",
         "partner   west.example (West Inc): not started, begins 2026-09-01; alice, bob, carl with 1 person there; from "
         "its addresses",
-        "permitted irc: until 2026-10-31 12:00 (Help from the makers of our tools)",
+        "permitted irc: until 2026-10-31 12:00 (Help from the makers of our tools); opens tcp 194, 6660-6669, 6697, "
+        "7000 to any address",
         "dmz to outside: xmpp_servers, xmpps_servers",
         "outside to im_external: xmpp_servers, xmpps_servers",
     ):
