@@ -52,12 +52,21 @@ class Open:
         self.peer = talk.peer_of_partner()
         resolver = facts.near(facts.in_group("desktops")[0])[0]
         found = talk.desk.do("ask_name", server=resolver, name="website.example")
-        for name, tls in (("tls", True), ("plain", False)):
-            visit = {"name": name, "host": found["answers"][0], "server_name": "website.example", "tls": tls}
-            assert talk.desk.do("visit_open", **visit)["result"] == "answered", f"the website does not answer: {name}"
+        self.website = found["answers"][0]
+        self.visit("tls", tls=True)
+        self.visit("plain", tls=False)
+
+    def visit(self, name: str, *, tls: bool) -> None:
+        """Open a connection to the website, in the place of one of the same name."""
+        visit = {"name": name, "host": self.website, "server_name": "website.example", "tls": tls}
+        assert self.talk.desk.do("visit_open", **visit)["result"] == "answered", f"the website does not answer: {name}"
 
     def all_go_on(self) -> None:
-        """Make sure that each is the very connection that it was."""
+        """Make sure that each is the very connection that it was.
+
+        The plain one gets its next answer from the gate to which it was opened. A gate that was followed by another says
+        with the answer that it is the last, as is HTTP's way; so the plain one is opened anew for the next change.
+        """
         for client in (self.inside, self.talk.alice):
             assert client.probe.do("state", name=client.bare)["online"], f"{client.bare} was disconnected"
             client.ping()
@@ -66,6 +75,7 @@ class Open:
         for name in ("tls", "plain"):
             again = self.talk.desk.do("visit_again", name=name)
             assert again["result"] == "answered", f"the connection to the website was ended ({name}): {again['why']}"
+        self.visit("plain", tls=False)
 
 
 def test_permitted_connections_outlive_a_change(talk: Talk, tmp_path: Path) -> None:
