@@ -64,8 +64,8 @@ class Open:
     def all_go_on(self) -> None:
         """Make sure that each is the very connection that it was.
 
-        The plain one gets its next answer from the gate to which it was opened. A gate that was followed by another says
-        with the answer that it is the last, as is HTTP's way; so the plain one is opened anew for the next change.
+        The plain one gets its next answer from the gate to which it was opened. A gate that was followed by another
+        says with the answer that it is the last, as is HTTP's way; so the plain one is opened anew for the next change.
         """
         for client in (self.inside, self.talk.alice):
             assert client.probe.do("state", name=client.bare)["online"], f"{client.bare} was disconnected"
