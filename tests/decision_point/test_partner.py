@@ -308,7 +308,8 @@ def test_what_is_archived_is_the_sites(outside: Outside) -> None:
             second.settle()
             assert text in "".join("".join(e.itertext()) for e in second.seen) or kind == "headline"
     second.seen.clear()
-    second.ask("set", "<query xmlns='urn:xmpp:mam:2'/>")
+    last = "<set xmlns='http://jabber.org/protocol/rsm'><max>20</max><before/></set>"
+    second.ask("set", f"<query xmlns='urn:xmpp:mam:2'>{last}</query>")
     archived = "".join("".join(e.itertext()) for e in second.seen)
     for text in (f"kept {number} of {who}" for number in (0, 1) for who in (ALICE, CAROL)):
         assert text in archived

@@ -4,6 +4,7 @@
 local array = require "prosody.util.array";
 local encodings = require "prosody.util.encodings";
 local hashes = require "prosody.util.hashes";
+local jid = require "prosody.util.jid";
 local json = require "prosody.util.json";
 local lfs = require "lfs";
 local now = require "prosody.util.time".now;
@@ -74,13 +75,13 @@ end
 
 -- The person behind a nickname in a room, for private messages.
 local function occupant(address)
-	local node, host = require "prosody.util.jid".split(address);
+	local node, host = jid.split(address);
 	local policy = core.policy;
 	if not (policy and node and host == policy.rooms_domain and policy.rooms[node]) then return nil; end
 	local rooms = prosody.hosts[host] and prosody.hosts[host].modules.muc;
 	local room = rooms and rooms.get_room_from_jid(node .. "@" .. host);
 	local found = room and room:get_occupant_by_nick(address);
-	local name, home = require "prosody.util.jid".split(found and found.bare_jid);
+	local name, home = jid.split(found and found.bare_jid);
 	return home == module.host and name or nil;
 end
 
@@ -117,7 +118,7 @@ core.refusals = refusals;
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
 	if verdict.verdict == "refused" and seen.direction == "in" then
-		refusals:refused(event.stanza.attr.from:match("@?([^@/]+)/?[^@]*$") or "", facts.event(event.stanza, seen, verdict, where));
+		refusals:refused(jid.host(event.stanza.attr.from) or "", facts.event(event.stanza, seen, verdict, where));
 	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words then
 		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
 			return verdicts.refuse("log");
