@@ -30,7 +30,7 @@ NAMES_LOG = "journalctl --quiet --no-pager -o cat -u unbound --since @%s"
 PAUSE_SECONDS = 20
 # as if somebody had taken the catalogue and the diversions out of the gateway's rules, and let all through
 UNGUARDED = Breakage(
-    command=f"for chain in before prerouting; do nft flush chain {TABLE} $chain; done; {let_pass('forward').command}",
+    command=f"for chain in outward prerouting; do nft flush chain {TABLE} $chain; done; {let_pass('forward').command}",
     undo="nft -f /etc/sallyport/firewall.nft",
 )
 
@@ -260,8 +260,8 @@ def _asked(probe: Probe, resolver: str, name: str) -> dict[str, Any]:
     on="gateway",
     breakage=Breakage(
         "/etc/unbound/unbound.conf",
-        r'^module-config|^\tmodule-config: "python respip ',
-        '\tmodule-config: "python ',
+        r'^\trpz-log-name: "whatsapp"$',
+        '\trpz-log-name: "whatsapp"\n\trpz-action-override: disabled',
         command="systemctl reset-failed unbound; systemctl restart unbound",
     ),
 )
