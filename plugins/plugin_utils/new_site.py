@@ -47,7 +47,7 @@ HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
 HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "gateway": 2, "desktops": 21}
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
 BLOCKS = range(20, 255)  # which 10.N.0.0/16 are given to new sites; lower ones are what companies use already
-ONLY_EXTERNAL = "#+ "  # how lines of the example begin that a site with an external server has
+ONLY_EXTERNAL = "# + "  # how lines of the example begin that a site with an external server has
 YEARS = 10  # of the authority, when the site file says nothing else
 
 

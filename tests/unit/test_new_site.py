@@ -115,14 +115,14 @@ def test_who_adds_an_external_server_later_takes_away_the_signs_of_a_comment(inv
     fill_in_the_marked(folder)
     example = inventories / new_site.EXAMPLE
     for file in (SITE_FILE, HOST_LIST):
-        optional = [line for line in (example / file).read_text("utf-8").splitlines() if "#+ " in line]
+        optional = [line for line in (example / file).read_text("utf-8").splitlines() if "# + " in line]
         assert optional
         text = (folder / file).read_text("utf-8")
         for line in optional:
-            as_comment = re.sub(r"#\+ (# )?", "# ", line)
+            as_comment = re.sub(r"# \+ (# )?", "# ", line)
             assert as_comment in text
-            if "#+ # " not in line:
-                text = text.replace(as_comment, line.replace("#+ ", ""))
+            if "# + # " not in line:
+                text = text.replace(as_comment, line.replace("# + ", ""))
         values = {
             'domain of the IM service for partners[^"]*': "ext.oslo.example",
             'network in which the external[^"]*': "10.20.3.0/24",
@@ -161,7 +161,7 @@ def test_comments_and_layout_of_the_example_stay(inventories: Path) -> None:
         assert len(new) == len(old)
         for before, after in zip(old, new, strict=True):
             if "CHANGE-ME" not in before and "example" not in before:
-                assert after == re.sub(r"#\+ (# )?", "# ", before)
+                assert after == re.sub(r"# \+ (# )?", "# ", before)
 
 
 def test_its_vault_holds_fresh_secrets_and_its_authority_works(inventories: Path) -> None:
