@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,6 +90,19 @@ def test_presence_goes_both_ways_and_lists_stay_the_sites(outside: Outside) -> N
     alice.write("<presence type='unavailable'/>")
     carol.write("<presence/>")
     carol.presence(ALICE, "unavailable")
+    befriend(carol)
+
+
+def test_the_question_waits_for_a_contact_who_is_away(outside: Outside) -> None:
+    """Asked while she is away, she says yes when she comes: no probe may have taken the question away."""
+    outside.forget("carol")
+    alice = outside.client("alice")
+    alice.settle()
+    time.sleep(1)  # all of it has arrived at her server before she comes
+    carol = outside.visitor("carol")
+    carol.presence(ALICE, "subscribe")
+    carol.write(f"<presence to='{ALICE}' type='subscribed'/>")
+    alice.presence(carol.jid)
     befriend(carol)
 
 

@@ -183,12 +183,15 @@ end
 function M.start(shared, marks)
 	core, own = shared, marks;
 	module:hook("route/remote", gate, 1000);
-	-- The contact's own server lets presence through once the contact agrees to it.
+	-- The contact's own server lets presence through once the contact agrees to it. It is asked after the probes that follow
+	-- on this event: to a probe before the contact's consent, some servers say no and forget the question (RFC 6121, 4.3.2).
 	module:hook("presence/initial", function(event)
 		local session = event.origin;
-		for address in pairs(session.roster or {}) do
-			if address and select(2, jid.split(address)) ~= module.host then subscribe(session.username, address); end
-		end
+		module:add_timer(0, function()
+			for address in pairs(session.presence and session.roster or {}) do
+				if address and select(2, jid.split(address)) ~= module.host then subscribe(session.username, address); end
+			end
+		end);
 	end);
 end
 
