@@ -101,7 +101,7 @@ def test_what_a_new_site_can_have_stands_in_it_in_one_way_or_the_other(inventori
     folder = new_site.make_site("oslo", "im.oslo.example", inventories, external=external)
     for file in (SITE_FILE, HOST_LIST):
         lines = (folder / file).read_text("utf-8").splitlines()
-        assert not [line for line in lines if "#+" in line or line.lstrip().startswith("# #")]
+        assert not [line for line in lines if "# + " in line or line.lstrip().startswith("# #")]
         for word in ("external: ", "dmz: [", "im_external:", "partners: []"):
             found = [line for line in lines if line.lstrip("# ").startswith(word)]
             assert all(line.lstrip().startswith("#") != bool(external) for line in found), found

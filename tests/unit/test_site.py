@@ -297,7 +297,7 @@ def test_every_name_that_begins_the_example_s_placeholders_is_named() -> None:
         for file in (SITE_FILE, HOST_LIST)
         for line in (ROOT / "inventories" / "example" / file).read_text(encoding="utf-8").splitlines()
         # what only a site with an external server has
-        if not line.lstrip().startswith("#+")
+        if not line.lstrip().startswith("# +")
     )
     assert all("still to be filled in" in fault.message for fault in raised.value.faults)
     assert len(raised.value.faults) == marked > 5
