@@ -400,7 +400,7 @@ def nft() -> list[str]:
     """The command that parses rulesets, in a network of its own; the kit needs nftables on its hosts only."""
     command = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--net", "nft", "-f", "-"]
     if not shutil.which("nft", path=PATH):
-        pytest.skip("Debian's package nftables is not installed here")
+        pytest.fail("Debian's package nftables is not here; this brings it: setup/packages.sh python3", pytrace=False)
     tried = subprocess.run(command, input=b"", env={"PATH": PATH}, capture_output=True, check=False)
     if tried.returncode:
         pytest.skip(f"no network of one's own can be made here: {tried.stderr.decode().strip()}")
