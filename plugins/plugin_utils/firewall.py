@@ -218,6 +218,11 @@ class _Ruleset:
     def _prerouting(self) -> Iterator[str]:
         """Hand what desktops ask for outside to the gateway's own services, and what partners ask for to the server."""
         yield "type nat hook prerouting priority dstnat; policy accept;"
+        wanted = _one_or_more([str(SERVICES[service].port) for service in SERVER_SERVICES])
+        for outside, inner in published(self.site):
+            yield f"ip daddr {outside} tcp dport {wanted} dnat ip to {inner}"
+        # whoever asks the gateway itself gets what the flows say, at each of its addresses
+        yield "fib daddr type local accept"
         own = {flow.service for flow in self.flows if (flow.source, flow.destination) == ("desktops", GATEWAY)}
         for outward, inward in DIVERTED.items():
             for address in _at(self.host, "desktops") if inward in own else ():
@@ -227,9 +232,6 @@ class _Ruleset:
                     to = f"[{address}]" if version == 6 else address
                     what = _what(SERVICES[outward], version)
                     yield f"{there} {what} dnat {_IP[version]} to {to}:{SERVICES[inward].port}"
-        wanted = _one_or_more([str(SERVICES[service].port) for service in SERVER_SERVICES])
-        for outside, inner in published(self.site):
-            yield f"ip daddr {outside} tcp dport {wanted} dnat ip to {inner}"
 
     def _consumer(self) -> Iterator[tuple[str, list[str]]]:
         """Refuse consumer services by address, and name them where a port tells, before anything is diverted or passes.
