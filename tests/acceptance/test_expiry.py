@@ -152,37 +152,73 @@ def test_leave_ends_at_its_minute(talk: Talk, tmp_path: Path) -> None:
     peer.close()
 
 
-def test_a_permitted_service_ends_at_its_minute(demo: Demo, tmp_path: Path) -> None:
+class Web:
+    """What the desktop gets of a consumer service, at the address of a website that plays it."""
+
+    def __init__(self, demo: Demo) -> None:
+        self.desk = Probe(demo.facts.in_group("desktops")[0].command(), "desk")
+        self.resolver = demo.facts.near(demo.facts.in_group("desktops")[0])[0]
+        self.address = self.ask("website.example")[0]
+
+    def ask(self, name: str = ITS_NAME) -> list[str]:
+        """Return the addresses that the gateway answers for a name."""
+        return list(self.desk.do("ask_name", server=self.resolver, name=name)["answers"])
+
+    def page(self) -> bool:
+        """Tell whether it gives a page."""
+        return bool(self.desk.do("fetch", host=self.address, name=ITS_NAME).get("status") == 200)
+
+    def open(self) -> None:
+        """Open a connection that is kept."""
+        answer = self.desk.do("visit_open", name="kept", host=self.address, server_name=ITS_NAME)
+        assert answer["result"] == "answered", "it is permitted and does not answer"
+
+    def goes_on(self) -> bool:
+        """Tell whether the connection that was kept still answers."""
+        return bool(self.desk.do("visit_again", name="kept")["result"] == "answered")
+
+
+@pytest.fixture
+def web(demo: Demo) -> Iterator[Web]:
+    there = Web(demo)
+    assert not there.ask()
+    assert not there.page(), "it is open before it is permitted"
+    yield there
+    there.desk.close()
+    people(demo, INVENTORY)
+
+
+def permitted_until(words: str) -> Callable[[str], str]:
+    """Return what permits the consumer service."""
+    permit = f"{{service: {PERMITTED}, reason: Fair, until: {words}}}"
+    return lambda text: f"{text.rstrip()}\n\n  consumer_im:\n    permitted:\n      - {permit}\n"
+
+
+def test_a_permitted_service_ends_at_its_minute(demo: Demo, web: Web, tmp_path: Path) -> None:
     minute, words = coming_minute()
-    permit = f"\n  consumer_im:\n    permitted:\n      - {{service: {PERMITTED}, reason: Fair, until: {words}}}\n"
-    desk = Probe(demo.facts.in_group("desktops")[0].command(), "desk")
-    resolver = demo.facts.near(demo.facts.in_group("desktops")[0])[0]
+    with_site(demo, tmp_path, permitted_until(words))
+    assert web.ask(), "it is permitted and its name is not found"
+    assert web.page(), "it is permitted and gives no page"
+    web.open()
+    assert web.goes_on()
+    sleep_until(minute, -2)
+    assert web.page(), "it was closed too early"
+    sleep_until(minute, LATE_SECONDS)
+    assert not web.page(), f"{LATE_SECONDS} s after {words} it still gives a page"
+    sleep_until(minute, TIMER_SECONDS)
+    assert not web.ask(), "its name is still found"
+    assert not web.goes_on(), "an open connection to it goes on"
 
-    def page(address: str) -> bool:
-        return bool(desk.do("fetch", host=address, name=ITS_NAME).get("status") == 200)
 
-    def found() -> list[str]:
-        return list(desk.do("ask_name", server=resolver, name=ITS_NAME)["answers"])
-
-    try:
-        address = desk.do("ask_name", server=resolver, name="website.example")["answers"][0]
-        assert not found()
-        assert not page(address), "it is open before it is permitted"
-        with_site(demo, tmp_path, lambda text: text.rstrip() + "\n" + permit)
-        assert found(), "it is permitted and its name is not found"
-        assert page(address), "it is permitted and gives no page"
-        assert desk.do("visit_open", name="kept", host=address, server_name=ITS_NAME)["result"] == "answered"
-        assert desk.do("visit_again", name="kept")["result"] == "answered"
-        sleep_until(minute, -2)
-        assert page(address), "it was closed too early"
-        sleep_until(minute, LATE_SECONDS)
-        assert not page(address), f"{LATE_SECONDS} s after {words} it still gives a page"
-        sleep_until(minute, TIMER_SECONDS)
-        assert not found(), "its name is still found"
-        assert desk.do("visit_again", name="kept")["result"] == "refused", "an open connection to it goes on"
-    finally:
-        desk.close()
-        people(demo, INVENTORY)
+def test_a_permission_that_is_taken_away_is_closed_by_one_run(demo: Demo, web: Web, tmp_path: Path) -> None:
+    with_site(demo, tmp_path, permitted_until("2099-12-31"))
+    web.open()
+    assert web.goes_on()
+    people(demo, INVENTORY)
+    assert not web.ask(), "its name is still found"
+    assert not web.page(), "it still gives a page"
+    time.sleep(TIMER_SECONDS)
+    assert not web.goes_on(), "an open connection to it goes on"
 
 
 def test_a_removed_partner_is_closed_everywhere_by_one_run(talk: Talk, ext: Probe, tmp_path: Path) -> None:
