@@ -36,7 +36,9 @@ class Other(threading.Thread):
         caller, _ = self.listener.accept()
         for wanted, line in self.lines:
             while wanted not in self.heard:
-                self.heard += caller.recv(65536)
+                more = caller.recv(65536)
+                assert more, "the caller has gone"
+                self.heard += more
             caller.sendall(line)
         caller.close()
 

@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,8 +70,12 @@ def test_an_entry_above_the_limit_is_refused() -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    """Start a server that sends the given pieces after the first command; returns the path of its socket."""
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Start a server that sends the given pieces after the first command; returns the path of its socket.
+
+    It ends with its client. One that went on would take the time of all tests that follow.
+    """
+    started: list[threading.Thread] = []
 
     def start(*pieces: bytes, close: bool = True) -> str:
         path = str(tmp_path / "s")
@@ -84,16 +88,22 @@ def server(tmp_path: Path) -> Server:
             with connection, listener:
                 seen = b""
                 while b"</repl-input>" not in seen:
-                    seen += connection.recv(65536)
+                    if not (more := connection.recv(65536)):
+                        return
+                    seen += more
                 for piece in pieces:
                     connection.sendall(piece)
                 if not close:
                     connection.recv(65536)
 
-        threading.Thread(target=serve, daemon=True).start()
+        started.append(threading.Thread(target=serve, daemon=True))
+        started[-1].start()
         return path
 
-    return start
+    yield start
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 def test_a_value_and_an_error_are_told_apart(server: Server) -> None:
