@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
 import ipaddress
 import os
 import re
@@ -76,13 +77,18 @@ class Use:
         """File and line, as people and editors write it."""
         return Fault(message="", file=self.file, line=self.line).place
 
+    @functools.cached_property
+    def network(self) -> Network | None:
+        """A network, or an address as the network of itself alone."""
+        return None if isinstance(self.value, str) else ipaddress.ip_network(self.value)
+
     def collides(self, other: Use) -> bool:
         """Say whether two sites cannot both have these.
 
         Args:
             other: what another site uses.
         """
-        mine, theirs = _as_network(self.value), _as_network(other.value)
+        mine, theirs = self.network, other.network
         if mine is not None and theirs is not None:
             return mine.version == theirs.version and mine.overlaps(theirs)
         return self.value == other.value and {self.what, other.what} != {"site name", "domain"}
@@ -90,10 +96,6 @@ class Use:
 
 Collision = tuple[Use, Use]
 """What one site uses, and what of another site is in its way."""
-
-
-def _as_network(value: str | Network | Address) -> Network | None:
-    return None if isinstance(value, str) else ipaddress.ip_network(value)
 
 
 def _inner(value: object, *keys: str) -> object:
@@ -228,7 +230,7 @@ def free_block(others: Sequence[Use]) -> ipaddress.IPv4Network:
     Raises:
         NewSiteFault: none is free.
     """
-    networks = [network for use in others if (network := _as_network(use.value)) is not None]
+    networks = [use.network for use in others if use.network is not None]
     for number in BLOCKS:
         block = ipaddress.IPv4Network(f"10.{number}.0.0/16")
         if not any(network.version == 4 and network.overlaps(block) for network in networks):

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import operator
 import string
 import time
 from pathlib import Path
@@ -33,13 +35,20 @@ from unit.sites import (
     moment,
 )
 
-IDS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True).filter(lambda text: not text.startswith("probe-"))
-GROUP_IDS = st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True).filter(lambda text: text != "probes")
+LETTERS = string.ascii_lowercase
+SMALL = LETTERS + string.digits
+IDS = st.builds(operator.add, st.sampled_from(SMALL), st.text(SMALL + "._-", max_size=20)).filter(
+    lambda text: not text.startswith("probe-")
+)
+GROUP_IDS = st.builds(operator.add, st.sampled_from(LETTERS), st.text(SMALL + "-", max_size=12)).filter(
+    lambda text: text != "probes"
+)
 NAMES = st.text(string.ascii_letters + "åßЖ漢 '-\"{}:#", min_size=1, max_size=30).map(str.strip).filter(bool)
 DAYS = st.dates(datetime.date(2000, 1, 1), datetime.date(2199, 12, 31))
 NOW = st.datetimes(datetime.datetime(1999, 12, 30), datetime.datetime(2200, 1, 2), timezones=st.just(datetime.UTC))
-LOCALPARTS = st.from_regex(r"[a-z0-9!#$%*+.=?^_`{|}~-]{1,12}", fullmatch=True)
-DOMAINS = st.from_regex(r"[a-z]{1,8}\.example", fullmatch=True)
+LOCALPARTS = st.text(SMALL + "!#$%*+.=?^_`{|}~-", min_size=1, max_size=12)
+DOMAINS = st.text(LETTERS, min_size=1, max_size=8).map("{}.example".format)
+BASE_CONTENT: dict[str, Any] = yaml.safe_load(BASE_SITE)
 NETWORKS = st.sampled_from(["198.51.100.0/24", "203.0.113.9/32", "192.0.2.0/30", "2001:db8::/48"])
 
 
@@ -61,7 +70,7 @@ def valid_settings(draw: st.DrawFn) -> dict[str, Any]:
     """Draw any valid site file."""
     groups = draw(st.lists(GROUP_IDS, max_size=5, unique=True))
     some = st.lists(st.sampled_from(groups), unique=True, max_size=4) if groups else st.just([])
-    content: dict[str, Any] = yaml.safe_load(BASE_SITE)
+    content = copy.deepcopy(BASE_CONTENT)
     settings_ = content["sallyport"]
     settings_["company"] = draw(NAMES)
     settings_["groups"] = {
