@@ -8,6 +8,7 @@ import json
 import socket
 import struct
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,7 +265,8 @@ def refusal(**more: object) -> str:
     return json.dumps({"oob.prefix": "sallyport output no-flow", "dest_ip": "10.0.9.1", "dest_port": 443, **more})
 
 
-def test_refusals_are_found_in_the_log_of_a_firewall() -> None:
+def test_refusals_are_found_in_the_log_of_a_firewall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     lines = [
         refusal(),
         refusal(dest_port=80) + "x",  # half written
