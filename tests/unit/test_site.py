@@ -48,6 +48,8 @@ DAYS = st.dates(datetime.date(2000, 1, 1), datetime.date(2199, 12, 31))
 NOW = st.datetimes(datetime.datetime(1999, 12, 30), datetime.datetime(2200, 1, 2), timezones=st.just(datetime.UTC))
 LOCALPARTS = st.text(SMALL + "!#$%*+.=?^_`{|}~-", min_size=1, max_size=12)
 DOMAINS = st.text(LETTERS, min_size=1, max_size=8).map("{}.example".format)
+FIRST_DAY = datetime.datetime(2000, 1, 1)
+MINUTES = (datetime.datetime(2199, 12, 31, 23, 59) - FIRST_DAY) // datetime.timedelta(minutes=1)
 BASE_CONTENT: dict[str, Any] = yaml.safe_load(BASE_SITE)
 NETWORKS = st.sampled_from(["198.51.100.0/24", "203.0.113.9/32", "192.0.2.0/30", "2001:db8::/48"])
 
@@ -55,8 +57,8 @@ NETWORKS = st.sampled_from(["198.51.100.0/24", "203.0.113.9/32", "192.0.2.0/30",
 @st.composite
 def span(draw: st.DrawFn, *, end: bool = False) -> dict[str, Any]:
     """Draw from and until, dates as YAML or text have them or minutes; the end lies after the beginning."""
-    first = draw(st.datetimes(datetime.datetime(2000, 1, 1), datetime.datetime(2199, 12, 30)))
-    last = draw(st.datetimes(first + datetime.timedelta(minutes=1), datetime.datetime(2199, 12, 31, 23, 59)))
+    minutes = draw(st.lists(st.integers(0, MINUTES), min_size=2, max_size=2, unique=True).map(sorted))
+    first, last = (FIRST_DAY + datetime.timedelta(minutes=minute) for minute in minutes)
     found: dict[str, Any] = {}
     for key, moment_, needed in (("from", first, False), ("until", last, end)):
         if needed or draw(st.booleans()):
