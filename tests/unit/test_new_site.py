@@ -421,19 +421,18 @@ def test_make_hands_the_external_domain_on() -> None:
     assert "--external" not in told()
 
 
-def test_the_command_line_says_what_is_wrong(inventories: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ansible_collections.sallyport.im.plugins.plugin_utils.new_site", *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "collections")},
-            cwd=inventories.parent, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    refused = run("Oslo", "im.oslo.example")
+def test_the_command_line_says_what_is_wrong(inventories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", new_site.__name__, "Oslo", "im.oslo.example"],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "collections")},
+        cwd=inventories.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert refused.returncode == 1
     assert refused.stderr.startswith('new site: the site "Oslo": ')
-    assert run("oslo").returncode == 2
-    assert run("oslo", "im.oslo.example").returncode == 0
+    monkeypatch.chdir(inventories.parent)
+    with pytest.raises(SystemExit, match="2"):
+        new_site.main(["oslo"])
+    assert new_site.main(["oslo", "im.oslo.example"]) == 0
     assert (inventories / "oslo").is_dir()
 
 
