@@ -7,9 +7,12 @@ That it is hardened alike, the controls of R2 and R5 show: they look at every se
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from probe.remote import Probe
 from system.controls import Breakage, NotTried, Seen, control
 from system.network import Firewall, Opened, let_pass
@@ -125,10 +128,6 @@ def test_reached_by_servers_only(
         firewall.rises("forward", before, len(targets), seen)
 
 
-def _outside_of(facts: SiteFacts, world: Probe) -> list[str]:
-    return facts.hosts[world.name].all_addresses("outside")
-
-
 def _try_out(probe: Probe, addresses: list[str]) -> tuple[list[str], int]:
     """Try to get out by TCP, UDP and echo requests; returns what got through, and how many attempts there were."""
     through = _reached(probe, [(address, port) for address in addresses for port in WAYS_OUT])
@@ -141,6 +140,54 @@ def _try_out(probe: Probe, addresses: list[str]) -> tuple[list[str], int]:
     return through, len(addresses) * (len(WAYS_OUT) + len(UDP_OUT) + 1)
 
 
+@dataclass(frozen=True)
+class WayOut:
+    """The way from the external server to the host outside, on which something listens for the moment."""
+
+    facts: SiteFacts
+    probe: Probe | None
+    world: Probe
+    world_root: Probe
+    listen: Callable[..., None]
+
+    def leads_to_servers_only(
+        self, firewall: Firewall, chain: str, logged: Sequence[int], seen: Seen, opened: Opened | None = None
+    ) -> None:
+        """Make sure that it ends at ports of servers, and that a firewall counts and logs what it refuses.
+
+        Args:
+            firewall: The firewall that has to refuse.
+            chain: Its chain.
+            logged: The ports of which each refusal has to be in its log; 0 for an echo request.
+            seen: Where to say it.
+            opened: Another firewall, open for the moment.
+        """
+        host, probe = self.facts.external_server(), _given(self.probe)
+        addresses = self.facts.hosts[self.world.name].all_addresses("outside")
+        self.listen(self.world_root, addresses, [*WAYS_OUT, *BETWEEN_SERVERS])
+        self.listen(self.world_root, addresses, UDP_OUT, "udp")
+        wanted = [(address, port) for address in addresses for port in BETWEEN_SERVERS]
+        with opened or nullcontext():
+            missing = {f"{address} {port}" for address, port in wanted} - {*_reached(probe, wanted)}
+            before, mark = firewall.refused(chain), firewall.mark()
+            through, attempts = _try_out(probe, addresses)
+        assert not missing, f"{host.name} does not reach {', '.join(sorted(missing))}"
+        seen(f"{host.name} reaches {', '.join(map(str, BETWEEN_SERVERS))} of {self.world.name}.")
+        assert not through, f"the firewall of {firewall.name} lets {host.name} reach {', '.join(through)}"
+        seen(f"{attempts} other attempts, where something listens: none got through.")
+        firewall.rises(chain, before, attempts, seen)
+        unlogged = firewall.unlogged(mark, chain, [(address, port) for address in addresses for port in logged])
+        assert not unlogged, f"refused and not logged: {', '.join(unlogged)}"
+
+
+@pytest.fixture
+def way_out(
+    facts: SiteFacts, inside_external: Probe | None, world: Probe, world_root: Probe, listen: Callable[..., None]
+) -> WayOut:
+    """Return the way out of the external server; nothing is tried yet."""
+    return WayOut(facts, inside_external, world, world_root, listen)
+
+
 @control(
     id="R6-reaches-servers-only",
     practice="R6",
@@ -151,32 +198,9 @@ def _try_out(probe: Probe, addresses: list[str]) -> tuple[list[str], int]:
     on="im_external",
     breakage=let_pass("output"),
 )
-def test_reaches_servers_only(
-    *,
-    facts: SiteFacts,
-    inside_external: Probe | None,
-    external: Any,
-    world: Probe,
-    world_root: Probe,
-    listen: Callable[..., None],
-    seen: Seen,
-) -> None:
-    host, addresses = facts.external_server(), _outside_of(facts, world)
-    probe = _given(inside_external)
-    listen(world_root, addresses, [*WAYS_OUT, *BETWEEN_SERVERS])
-    listen(world_root, addresses, UDP_OUT, "udp")
-    wanted = [(address, port) for address in addresses for port in BETWEEN_SERVERS]
-    missing = {f"{address} {port}" for address, port in wanted} - {*_reached(probe, wanted)}
-    assert not missing, f"{host.name} does not reach {', '.join(sorted(missing))}"
-    seen(f"{host.name} reaches {', '.join(map(str, BETWEEN_SERVERS))} of {world.name}.")
-    firewall = Firewall(external, host.name)
-    before, mark = firewall.refused("output"), firewall.mark()
-    through, attempts = _try_out(probe, addresses)
-    assert not through, f"{host.name} reaches {', '.join(through)}"
-    seen(f"{attempts} other attempts, where something listens: none got through.")
-    firewall.rises("output", before, attempts, seen)
-    unlogged = firewall.unlogged(mark, "output", [(address, port) for address in addresses for port in (443, 4500, 0)])
-    assert not unlogged, f"refused and not logged: {', '.join(unlogged)}"
+def test_reaches_servers_only(facts: SiteFacts, external: Any, way_out: WayOut, seen: Seen) -> None:
+    own = Firewall(external, facts.external_server().name)
+    way_out.leads_to_servers_only(own, "output", (443, 4500, 0), seen)
 
 
 @control(
@@ -190,33 +214,9 @@ def test_reaches_servers_only(
     safe=False,
     breakage=let_pass("forward"),
 )
-def test_gateway_stops_it(
-    *,
-    facts: SiteFacts,
-    inside_external: Probe | None,
-    external: Any,
-    gateway: Any,
-    world: Probe,
-    world_root: Probe,
-    listen: Callable[..., None],
-    seen: Seen,
-) -> None:
-    host, addresses = facts.external_server(), _outside_of(facts, world)
-    probe = _given(inside_external)
-    listen(world_root, addresses, [*WAYS_OUT, *BETWEEN_SERVERS])
-    listen(world_root, addresses, UDP_OUT, "udp")
+def test_gateway_stops_it(facts: SiteFacts, external: Any, gateway: Any, way_out: WayOut, seen: Seen) -> None:
     firewall = Firewall(gateway, facts.gateway().name)
-    with Opened(external):
-        wanted = [(address, port) for address in addresses for port in BETWEEN_SERVERS]
-        missing = {f"{address} {port}" for address, port in wanted} - {*_reached(probe, wanted)}
-        before, mark = firewall.refused("forward"), firewall.mark()
-        through, attempts = _try_out(probe, addresses)
-    assert not missing, f"the gateway does not let {host.name} reach {', '.join(sorted(missing))}"
-    assert not through, f"the gateway lets {host.name} reach {', '.join(through)}"
-    seen(f"{attempts} attempts, none got through; {', '.join(map(str, BETWEEN_SERVERS))} did.")
-    firewall.rises("forward", before, attempts, seen)
-    unlogged = firewall.unlogged(mark, "forward", [(address, 443) for address in addresses])
-    assert not unlogged, f"refused and not logged: {', '.join(unlogged)}"
+    way_out.leads_to_servers_only(firewall, "forward", (443,), seen, Opened(external))
 
 
 @control(

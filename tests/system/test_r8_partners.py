@@ -29,6 +29,7 @@ from system.site_facts import SiteFacts
 from system.talk import Client, Events, fresh, why
 from system.test_r5_federation import person_and_partner
 
+FROM_CONTACT = f"{CONTACT}@{PARTNER}/control"
 REST_SECONDS = 15
 # everybody at the partner, for all who have leave, as if somebody had widened its entry
 WIDER = Breakage(
@@ -63,6 +64,19 @@ def partner_server(facts: SiteFacts, world: Probe) -> Iterator[Callable[[], Peer
     yield get
     for peer in opened:
         peer.close()
+
+
+@pytest.fixture
+def granted(
+    facts: SiteFacts, external_client: Callable[[str], Client], external_people: list[str]
+) -> Callable[[], Client]:
+    """A person who may talk to the partner, signed in to the external server once she is asked for."""
+
+    def get() -> Client:
+        facts.external_server()
+        return external_client(person_and_partner(facts, external_people))
+
+    return get
 
 
 def events_of(events: Events, mark: int, numbers: list[str], patience: float = 5.0) -> list[dict[str, Any]]:
@@ -156,9 +170,8 @@ def arrived_from_contact(peer: Peer, receiver: Client) -> Callable[[], None]:
 
     def later() -> None:
         text, since = fresh("later"), receiver.mark()
-        sender = f"{CONTACT}@{PARTNER}/control"
         peer.send(
-            f"<message from='{sender}' to='{receiver.bare}' type='chat' id='{text}'><body>{text}</body></message>"
+            f"<message from='{FROM_CONTACT}' to='{receiver.bare}' type='chat' id='{text}'><body>{text}</body></message>"
         )
         assert receiver.wait(since, 10, contains=[text]) is not None, (
             f"the permitted message after it did not reach {receiver.bare} either, so nothing is proven"
@@ -207,15 +220,12 @@ def test_partner_contacts(
 )
 def test_partner_talk(
     *,
-    facts: SiteFacts,
-    external_client: Callable[[str], Client],
+    granted: Callable[[], Client],
     partner_client: Callable[[str], Client],
-    external_people: list[str],
     external_events: Events,
     seen: Seen,
 ) -> None:
-    facts.external_server()
-    person = external_client(person_and_partner(facts, external_people))
+    person = granted()
     contact = partner_client(f"{CONTACT}@{PARTNER}")
     # as she does once, with a click on each question of her program
     contact.send(f"<presence to='{person.bare}' type='subscribed'/>")
@@ -255,13 +265,12 @@ def test_partner_for_whom_it_is_meant(
     facts: SiteFacts,
     world: Probe,
     external_client: Callable[[str], Client],
-    external_people: list[str],
+    granted: Callable[[], Client],
     partner_server: Callable[[], Peer],
     external_events: Events,
     seen: Seen,
 ) -> None:
-    facts.external_server()
-    person = external_client(person_and_partner(facts, external_people))
+    person = granted()
     other, friend, peer = external_client("probe-a"), external_client("probe-b"), partner_server()
     arrived_from_contact(peer, person)()
     seen(f"{CONTACT}@{PARTNER} wrote to {person.bare}.")
@@ -271,8 +280,7 @@ def test_partner_for_whom_it_is_meant(
         friend.say(other.bare, text)
         assert other.wait(since, 5, contains=[text]) is not None, f"nothing reaches {other.bare}, so nothing is proven"
 
-    contact = f"{CONTACT}@{PARTNER}/control"
-    seen(from_outside(peer, other, sender=contact, events=external_events, later=later))
+    seen(from_outside(peer, other, sender=FROM_CONTACT, events=external_events, later=later))
     seen(to_outside(other, f"{CONTACT}@{PARTNER}", external_events, world))
     without = sorted(facts.people_today().keys() - facts.granted_today().keys())
     mark, numbers = external_events.mark(), dict[str, str]()
@@ -280,7 +288,7 @@ def test_partner_for_whom_it_is_meant(
         for kind in ("chat message", "presence", "request to subscribe", "question", "invitation into a room"):
             number = fresh("nobody")
             numbers[number] = kind
-            peer.send(KINDS[kind].stanza(number, f"{name}@{facts.external_domain}", contact))
+            peer.send(KINDS[kind].stanza(number, f"{name}@{facts.external_domain}", FROM_CONTACT))
         rules = noted_once(external_events, mark, numbers)
         seen(f"{CONTACT}@{PARTNER} to {name}, who has no leave: refused, one event each ({', '.join(sorted(rules))}).")
 
@@ -298,14 +306,12 @@ def test_partner_strangers(
     *,
     facts: SiteFacts,
     world: Probe,
-    external_client: Callable[[str], Client],
-    external_people: list[str],
+    granted: Callable[[], Client],
     partner_server: Callable[[], Peer],
     external_events: Events,
     seen: Seen,
 ) -> None:
-    facts.external_server()
-    person, peer = external_client(person_and_partner(facts, external_people)), partner_server()
+    person, peer = granted(), partner_server()
     sender = f"{UNLISTED}@{PARTNER}/control"
     later = arrived_from_contact(peer, person)
     seen(from_outside(peer, person, sender=sender, events=external_events, later=later))
@@ -335,14 +341,12 @@ def test_hostile_domain(
     facts: SiteFacts,
     world: Probe,
     world_root: Probe,
-    external_client: Callable[[str], Client],
+    granted: Callable[[], Client],
     partner_client: Callable[[str], Client],
-    external_people: list[str],
     external_events: Events,
     seen: Seen,
 ) -> None:
-    facts.external_server()
-    person = external_client(person_and_partner(facts, external_people))
+    person = granted()
     contact, text = partner_client(f"{CONTACT}@{PARTNER}"), fresh("hello")
     since = contact.mark()
     person.say(contact.bare, text)
@@ -381,8 +385,7 @@ LINKS = {
 def test_partner_links(
     *,
     facts: SiteFacts,
-    external_client: Callable[[str], Client],
-    external_people: list[str],
+    granted: Callable[[], Client],
     partner_server: Callable[[], Peer],
     external_events: Events,
     seen: Seen,
@@ -390,8 +393,8 @@ def test_partner_links(
     facts.external_server()
     if facts.sallyport.get("external", {}).get("partner_links", "refuse") == "permit":
         raise Amber("The site lets links to files at partners through; nobody scans what is behind them.")
-    person, peer = external_client(person_and_partner(facts, external_people)), partner_server()
-    later, sender = arrived_from_contact(peer, person), f"{CONTACT}@{PARTNER}/control"
+    person, peer = granted(), partner_server()
+    later = arrived_from_contact(peer, person)
     # one sender may send only so much: what controls before this sent in the contact's name must not decide here
     time.sleep(REST_SECONDS)
     later()
@@ -401,7 +404,7 @@ def test_partner_links(
         number = fresh("link")
         numbers[number] = kind
         filled = payload.replace("{host}", f"files.{PARTNER}").replace("{upper}", f"FILES.{PARTNER.upper()}")
-        words = f"from='{sender}' to='{person.bare}' type='chat' id='{number}'"
+        words = f"from='{FROM_CONTACT}' to='{person.bare}' type='chat' id='{number}'"
         peer.send(f"<message {words}>{filled.replace('{n}', number)}</message>")
     rules = noted_once(external_events, mark, numbers)
     assert "rate" not in rules, "it was refused for being too much, so nothing is proven of links"
@@ -424,15 +427,12 @@ def test_partner_links(
 )
 def test_flood_from_partner(
     *,
-    facts: SiteFacts,
-    external_client: Callable[[str], Client],
-    external_people: list[str],
+    granted: Callable[[], Client],
     partner_server: Callable[[], Peer],
     external_events: Events,
     seen: Seen,
 ) -> None:
-    facts.external_server()
-    person, peer, times = external_client(person_and_partner(facts, external_people)), partner_server(), 200
+    person, peer, times = granted(), partner_server(), 200
     prefix, since, mark = fresh("flood"), person.mark(), external_events.mark()
     sender = f"{CONTACT}@{PARTNER}/flood"
     words = f"from='{sender}' to='{person.bare}' type='chat' id='{prefix}-{{n}}'"
