@@ -191,7 +191,7 @@ def test_calls_follow_the_policy(server: Server, stanza: str) -> None:
     assert error_of(answer) == (
         "cancel",
         "service-unavailable",
-        "Calls and direct file transfers are switched off on this server.",
+        "Calls are switched off on this server.",
     )
     assert not [e for e in bob.seen if e.get("id") == "c"]
     assert [e["rule"] for e in server.events()] == ["calls"]

@@ -6,8 +6,9 @@ local root = here .. "../../roles/im_server/files/prosody-modules/";
 
 local M = { null = setmetatable({}, { __tostring = function() return "null"; end }) };
 
-function M.load(module, library)
-	return assert(loadfile(root .. "mod_" .. module .. "/" .. library .. ".lib.lua"))();
+function M.load(name, library)
+	local around = { module = { require = function(_, other) return M.load(name, other); end } };
+	return assert(loadfile(root .. "mod_" .. name .. "/" .. library .. ".lib.lua", "t", setmetatable(around, { __index = _G })))();
 end
 
 -- A small site: staff and board do not see each other and share the hall; dora's time is over, fred's has not come.

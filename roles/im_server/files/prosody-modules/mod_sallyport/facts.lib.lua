@@ -3,7 +3,9 @@
 
 local jid = require "prosody.util.jid";
 
+local links = module:require "links";
 local payloads = module:require "payloads";
+local transfers = module:require "transfers";
 
 local MUC_USER = "http://jabber.org/protocol/muc#user";
 
@@ -29,15 +31,6 @@ local CONTENTS = {
 	["http://jabber.org/protocol/ibb"] = "in-band-bytes";
 };
 
--- Files from device to device, besides Jingle: they too would pass the log and the scanner unseen.
-local TRANSFERS = {
-	["http://jabber.org/protocol/si"] = true; -- XEP-0095, 0096
-	["http://jabber.org/protocol/ibb"] = true; -- XEP-0047
-	["http://jabber.org/protocol/bytestreams"] = true; -- XEP-0065
-	["http://jabber.org/protocol/sipub"] = true; -- XEP-0137
-	["jabber:iq:oob"] = true; -- XEP-0066: fetch this from my machine (in a message, jabber:x:oob, it is a link)
-};
-
 -- Questions that cross the border to a partner (name of the child): is somebody there, and what can the program do.
 local QUESTIONS = { ["urn:xmpp:ping"] = "ping"; ["http://jabber.org/protocol/disco#info"] = "query" };
 
@@ -48,10 +41,9 @@ local PRESENCE_TYPES = { unavailable = true; probe = true; error = true };
 
 local M = {};
 
-local function is_call(xmlns)
-	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-invites:", 1, true) == 1
-		or TRANSFERS[xmlns] == true);
-end
+local looked = setmetatable({}, { __mode = "k" }); -- presence whose content may pass
+
+local is_call = transfers.is_call;
 
 -- Only the server makes copies for other devices (XEP-0280) and answers of the archive (XEP-0313). A client that
 -- takes them from somebody else shows words that nobody wrote (CVE-2017-5589 and its like).
@@ -66,7 +58,7 @@ end
 local function classify(address, places)
 	local node, host, resource = jid.split(address);
 	if host == places.domain then
-		return node and "person" or "server", node;
+		return node and "person" or "server", node, resource;
 	elseif host and host == places.rooms_domain then
 		if not node then return "rooms"; end
 		return resource and "occupant" or "room", node, resource;
@@ -131,6 +123,12 @@ local function read_message(stanza, facts, places)
 		end
 	end
 	if facts.answer then return; end
+	if facts.direction then
+		facts.carries = transfers.crossing(stanza, facts.bytes);
+		facts.data = links.embeds(stanza);
+	elseif facts.look then
+		facts.carries, facts.unknown = transfers.message(stanza, facts.bytes, places.files_domain);
+	end
 	if facts.domain then
 		facts.within = not payloads.permitted(stanza);
 		facts.link = facts.source == "partner" and places.link(stanza, facts.domain);
@@ -148,6 +146,10 @@ local function read_presence(stanza, facts)
 	facts.malformed = facts.type ~= nil and not facts.subscription and not PRESENCE_TYPES[facts.type];
 	-- what somebody outside tells with presence is recorded like a message
 	facts.words = facts.direction == "in" and stanza:get_child("status") ~= nil;
+	-- one presence goes to each of many contacts in turn
+	if not facts.look or facts.answer or facts.direction then return; end
+	facts.carries, facts.unknown = transfers.presence(stanza, facts.bytes);
+	looked[stanza] = not facts.carries or nil;
 end
 
 -- A question that crosses the border carries nothing but its name, and which part of the program is meant.
@@ -180,8 +182,18 @@ local function read_iq(stanza, facts)
 	local least = IQ_TYPES[facts.type or ""];
 	local id = stanza.attr.id;
 	facts.malformed = not least or not id or #id > LONGEST or #stanza.tags < least or facts.type ~= "error" and #stanza.tags > 1;
-	if facts.answer or not payload then return; end
+	if facts.answer then
+		local from_device = facts.look and facts.device and not facts.direction;
+		if from_device and facts.type == "result" then facts.carries = transfers.result(stanza, facts.bytes); end
+		return;
+	end
+	if not payload then return; end
 	facts.call = is_call(xmlns);
+	if facts.direction then
+		facts.carries = transfers.crossing(stanza, facts.bytes);
+	elseif facts.look then
+		facts.carries = transfers.question(stanza, facts.bytes, facts.device);
+	end
 	facts.question = facts.type == "get" and is_question(payload);
 	-- A roster push comes from one's own server only (RFC 6121, 2.1.6); clients were fooled by others (CVE-2015-8688).
 	facts.roster_push = stanza.attr.type == "set" and xmlns == "jabber:iq:roster";
@@ -225,10 +237,13 @@ local readers = { message = read_message; presence = read_presence; iq = read_iq
 -- @param places  { domain, rooms_domain, files_domain, occupant = function(address) -> name of the person behind it or nil,
 --                  partner = function(domain) -> whether it is that of a current partner,
 --                  link = function(stanza, domain) -> whether it carries a link to a file of this partner }
+-- @param arrives it is on its way to its reader: among the site's own, its content was looked at when it was sent
 -- @return facts: stanza, kind, type, source ("person", "server", "service", "partner", "foreign"), from (name of the person),
 --         target ("self", "person", "server", "rooms", "room", "occupant", "files", "partner", "foreign"), to (name),
---         contact and domain (of an address at a partner), direction ("in", "out"; across the border), answer, …
-function M.read(stanza, places)
+--         contact and domain (of an address at a partner), direction ("in", "out"; across the border), answer,
+--         device (it is delivered to one), carries (the rule by which its content is refused), unknown (what of its content is
+--         taken off), …
+function M.read(stanza, places, arrives)
 	local attr = stanza.attr;
 	local facts = { stanza = stanza.name; type = attr.type };
 	facts.answer = attr.type == "error" or (stanza.name == "iq" and attr.type == "result");
@@ -248,11 +263,17 @@ function M.read(stanza, places)
 		if target == "occupant" then facts.occupant = places.occupant(attr.to); end
 		if target == "partner" then facts.contact, facts.domain, facts.to = to, place, nil; end
 		if target == "partner" or target == "foreign" then facts.direction = facts.direction or "out"; end
+		-- the server itself answers what is asked of a person; of a device, the device
+		facts.device = target == "occupant" or target == "person" and place ~= nil;
 	end
-	if facts.direction and is_monstrous(stanza) then
-		-- not read any further
-		facts.kind, facts.content, facts.malformed = stanza.name, {}, true;
-		return facts;
+	facts.look = facts.direction ~= nil or facts.source == "person" and not arrives and not looked[stanza];
+	if facts.look then
+		if is_monstrous(stanza) then
+			-- not read any further
+			facts.kind, facts.content, facts.malformed, facts.monstrous = stanza.name, {}, true, true;
+			return facts;
+		end
+		facts.bytes = #tostring(stanza);
 	end
 	readers[stanza.name](stanza, facts, places);
 	return facts;
@@ -269,7 +290,7 @@ function M.event(stanza, facts, verdict, places)
 	return {
 		kind = facts.kind; from = attr.from; to = to; room = room;
 		type = attr.type or default_type[stanza.name]; stanza_id = attr.id;
-		bytes = #tostring(stanza); content = facts.content;
+		bytes = facts.bytes or #tostring(stanza); content = facts.content;
 		direction = facts.direction; verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;
 	};
 end

@@ -87,6 +87,31 @@ end
 -- Attributes that hold addresses of pages and files; others hold addresses of people, too.
 local ADDRESSES = { href = true; src = true; cite = true };
 
+-- Calls look(text, name of the attribute or nil) for all text and all attributes; @return whether one call returned true.
+-- With a list of what is still to be looked at, and not a function that calls itself: a stanza may be very deep.
+local function anywhere(stanza, look, is_file)
+	local open = { stanza };
+	while #open > 0 do
+		local element = table.remove(open);
+		if is_file and is_file(element) then return true; end
+		for name, value in pairs(element.attr) do
+			-- browsers take the spaces out of an address
+			if name ~= "xmlns" and look((value:gsub("%s+", "")), name) then return true; end
+		end
+		local texts = {};
+		for _, child in ipairs(element) do
+			if type(child) == "table" then open[#open + 1] = child; else texts[#texts + 1] = child; end
+		end
+		if #texts > 0 and look(table.concat(texts)) then return true; end
+	end
+	return false;
+end
+
+local function is_file(element)
+	-- a picture is fetched by the reader's program, wherever it lies
+	return FILES[element.attr.xmlns or ""] or element.name == "img";
+end
+
 --- Does this stanza carry a link to a file, as the partner's servers could hold it?
 -- @param stanza element: name, attr, and children or texts as a list
 -- @param names  the names that are the partner's, with all below them: its domain as addresses have it, its servers
@@ -111,25 +136,25 @@ function M.found(stanza, names, ascii)
 		return bare and is_bare_link(text, is_theirs);
 	end
 	-- A mark that is not seen may end a name or stand in it, as the reader's program likes.
-	local function suspicious(text, bare)
+	return anywhere(stanza, function(text, attribute)
+		local bare = not attribute or ADDRESSES[attribute];
 		return holds_link(plain(text, ""), bare) or holds_link(plain(text, " "), bare);
-	end
-	-- A list of what is still to be looked at, and not a function that calls itself: a stanza may be very deep.
-	local open = { stanza };
-	while #open > 0 do
-		local element = table.remove(open);
-		if FILES[element.attr.xmlns or ""] then return true; end
-		for name, value in pairs(element.attr) do
-			-- browsers take the spaces out of an address
-			if name ~= "xmlns" and suspicious((value:gsub("%s+", "")), ADDRESSES[name]) then return true; end
-		end
-		local texts = {};
-		for _, child in ipairs(element) do
-			if type(child) == "table" then open[#open + 1] = child; else texts[#texts + 1] = child; end
-		end
-		if #texts > 0 and suspicious(table.concat(texts), true) then return true; end
-	end
-	return false;
+	end, is_file);
+end
+
+-- Nothing can have a scheme without one of these: most texts need not be looked at any closer.
+local function has_colon(text)
+	return text:find(":", 1, true) or text:find("\239\188\154", 1, true);
+end
+
+--- Does this stanza carry a file in its text or in an attribute (RFC 2397)?
+-- @param encrypted whether the address of a file that nobody on its way can look into counts as well
+function M.embeds(stanza, encrypted)
+	return anywhere(stanza, function(text)
+		if not has_colon(text) then return false; end
+		local whole = plain(text, "");
+		return is_data(whole) or encrypted and whole:find("aesgcm:", 1, true) ~= nil;
+	end);
 end
 
 return M;

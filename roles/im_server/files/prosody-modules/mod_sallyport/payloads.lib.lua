@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- What a message that crosses the border may carry, at all depths; whatever is not named here is not exchanged. Pure.
+-- What a message that crosses the border may carry, at all depths; whatever is not named here is not exchanged. And the
+-- means to write down what may be in other stanzas (transfers.lib.lua, published.lib.lua). Pure.
 
 local M = {};
 
 local NOTHING = {};
+M.ANYTHING = {}; -- stands for whatever there is, where its size is bounded
 
 -- Elements of these names, with these elements in them: namespace -> name -> what may be in it.
 local function names(list, within)
@@ -40,11 +42,19 @@ local PERMITTED = {
 	[XHTML_IM] = names("html", { [XHTML] = names("body", MARKED) }); -- XEP-0071
 };
 
-local function fits(element, inherited, permitted)
+local fits;
+
+-- Is this element one of those, with nothing in it but what may be?
+local function is_part(element, inherited, permitted)
+	local xmlns = element.attr.xmlns or inherited;
+	local within = (permitted[xmlns] or NOTHING)[element.name];
+	return within ~= nil and fits(element, xmlns, within);
+end
+
+function fits(element, inherited, permitted)
+	if permitted == M.ANYTHING then return true; end
 	for _, child in ipairs(element.tags) do
-		local xmlns = child.attr.xmlns or inherited;
-		local within = (permitted[xmlns] or NOTHING)[child.name];
-		if not within or not fits(child, xmlns, within) then return false; end
+		if not is_part(child, inherited, permitted) then return false; end
 	end
 	return true;
 end
@@ -54,5 +64,7 @@ end
 function M.permitted(stanza)
 	return fits(stanza, "", PERMITTED);
 end
+
+M.PERMITTED, M.names, M.fits, M.is_part = PERMITTED, names, fits, is_part;
 
 return M;

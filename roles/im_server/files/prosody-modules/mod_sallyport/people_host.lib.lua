@@ -2,6 +2,7 @@
 -- The decision point on the host of the people: holds the policy, judges stanzas, records events.
 
 local array = require "prosody.util.array";
+local cache = require "prosody.util.cache".new;
 local encodings = require "prosody.util.encodings";
 local hashes = require "prosody.util.hashes";
 local jid = require "prosody.util.jid";
@@ -25,6 +26,7 @@ local certificates = module:require "certificates";
 local federation = module:require "federation";
 local floods = module:require "floods";
 local links = module:require "links";
+local questions = module:require "questions";
 local rebuilt = module:require "rebuilt";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
@@ -127,19 +129,27 @@ local function judge(event, seen, verdict, where)
 	return verdict;
 end
 
+-- What devices were asked, by other devices, rooms and the server: only an answer to it goes on, and only once.
+local asked = questions.new(cache, now);
+
+-- Presence without an address goes to the contact list, and comes back here once for each contact.
 local function outbound(event)
 	local stanza = event.stanza;
-	-- Presence without an address goes to the contact list, and comes back here once for each contact.
-	if stanza.name == "presence" and not stanza.attr.to then return nil; end
 	local where = places();
 	local seen = facts.read(stanza, where);
 	border.before_outbound(stanza, seen);
+	if seen.answer and seen.device then seen.asked = asked:take(stanza.name, stanza.attr.from, stanza.attr.to, stanza.attr.id); end
 	local verdict = judge(event, seen, verdicts.outbound(core.policy, instant(), seen), where);
 	if verdict.verdict == "refused" then
 		answer(event.origin, stanza, verdict);
 		return true;
 	end
-	if seen.source == "person" then rebuilt.message(stanza); end
+	if seen.source == "person" then
+		rebuilt.message(stanza);
+		rebuilt.without(stanza, seen.unknown);
+		-- an error may bring back what it is about, and more
+		if seen.type == "error" and not seen.direction then rebuilt.answer(stanza); end
+	end
 	border.after_outbound(stanza, seen);
 	return nil;
 end
@@ -151,10 +161,13 @@ local function inbound(event)
 	local stanza = event.stanza;
 	if own[stanza] or not stanza.attr.to then return nil; end
 	local where = places();
-	local seen = facts.read(stanza, where);
+	local seen = facts.read(stanza, where, true);
 	if seen.direction == "in" then return border.inbound(event, seen, where); end
 	local verdict = verdicts.inbound(core.policy, instant(), seen);
 	if verdict.verdict == "allowed" then
+		if seen.stanza == "iq" and seen.device and not seen.answer then
+			asked:ask(stanza.name, stanza.attr.from, stanza.attr.to, stanza.attr.id);
+		end
 		-- Subscriptions were judged on the way out; what the server makes of its own must not change a contact list.
 		return seen.subscription and true or nil;
 	end

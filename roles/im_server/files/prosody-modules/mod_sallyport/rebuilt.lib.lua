@@ -111,6 +111,21 @@ function M.answer(stanza)
 	return stanza;
 end
 
+--- Takes elements off a stanza.
+-- @param unknown set of children, or nil
+function M.without(stanza, unknown)
+	if unknown then stanza:maptags(function(tag) return not unknown[tag] and tag or nil; end); end
+end
+
+-- Small pictures that stand in the message itself (XEP-0264); the shared file is the picture.
+local function without_thumbnails(element)
+	element:maptags(function(tag)
+		if tag.attr.xmlns == "urn:xmpp:thumbs:1" then return nil; end
+		return without_thumbnails(tag);
+	end);
+	return element;
+end
+
 local AGAINST = { ["no-store"] = true; ["no-permanent-store"] = true; ["no-copy"] = true };
 
 --- What is archived and copied to a person's devices is the site's to say, not the writer's (XEP-0334); and a message with
@@ -121,6 +136,7 @@ function M.message(stanza)
 	stanza:maptags(function(tag)
 		return not (tag.attr.xmlns == "urn:xmpp:hints" and AGAINST[tag.name]) and tag or nil;
 	end);
+	for shared in stanza:childtags("file-sharing") do without_thumbnails(shared); end
 	if stanza.attr.type == "headline" and stanza:get_child("body") then stanza.attr.type = "normal"; end
 end
 

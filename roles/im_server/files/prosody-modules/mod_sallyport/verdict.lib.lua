@@ -23,7 +23,10 @@ local REFUSALS = {
 	["room-private"] = { "cancel", "not-allowed", "This person is not in your contact list." };
 	["invitation"] = { "cancel", "not-allowed", "This person cannot be invited to this room." };
 	["roster-locked"] = { "cancel", "not-allowed", "Contact lists come from the groups of the site and cannot be changed here." };
-	["calls"] = { "cancel", "service-unavailable", "Calls and direct file transfers are switched off on this server." };
+	["calls"] = { "cancel", "service-unavailable", "Calls are switched off on this server." };
+	["transfer"] = { "cancel", "service-unavailable", "Files are scanned here; please share this as an upload. It goes in no other way." };
+	["length"] = { "modify", "not-acceptable", "This is longer than a message may be. Please share it as a file." };
+	["encrypted"] = { "cancel", "not-acceptable", "What is encrypted from end to end cannot be scanned. Please switch that off." };
 	["forged"] = { "cancel", "not-allowed", "Copies of messages and answers of the archive come from the server only." };
 	["account-locked"] = { "cancel", "not-allowed", "Accounts are managed by the site and cannot be removed here." };
 	["archive-locked"] = { "cancel", "not-allowed", "The site decides what is archived; this cannot be changed here." };
@@ -111,12 +114,14 @@ local function crossing(policy, facts)
 	if facts.malformed then return M.refuse("malformed"); end
 	if facts.answer then return facts.asked and allow("answer") or M.refuse("unasked"); end
 	if facts.forged then return M.refuse("forged"); end
+	if facts.carries then return M.refuse(facts.carries); end
 	if facts.call then return M.refuse("calls"); end
 	if facts.stanza == "iq" and not facts.question then return M.refuse("partner-iq"); end
 	if facts.invites and #facts.invites > 0 then return M.refuse("invitation"); end
 	if facts.stanza == "message" and facts.type == "groupchat" then return M.refuse("partner-room"); end
 	if facts.within then return M.refuse("partner-payload"); end
 	if facts.link and policy.partner_links ~= "permit" then return M.refuse("partner-link"); end
+	if facts.data then return M.refuse("transfer"); end
 	return allow("partner");
 end
 
@@ -133,7 +138,7 @@ end
 -- @return a verdict: verdict "allowed" or "refused", rule, reason, and for refusals error_type and condition
 function M.outbound(policy, now, facts)
 	if not policy then
-		return facts.target == "self" and not facts.roster_change and allow("self") or M.refuse("no-policy");
+		return facts.target == "self" and not (facts.roster_change or facts.carries) and allow("self") or M.refuse("no-policy");
 	end
 	if facts.roster_change then return M.refuse("roster-locked"); end
 	if facts.account_removal then return M.refuse("account-locked"); end
@@ -148,8 +153,11 @@ function M.outbound(policy, now, facts)
 	if verdict.verdict == "refused" then return verdict; end
 	if facts.target == "partner" then return facts.subscription and M.refuse("roster-locked") or crossing(policy, facts); end
 	if facts.forged then return M.refuse("forged"); end
+	if facts.monstrous then return M.refuse("malformed"); end
+	if not facts.answer and (facts.subscription or facts.roster_push) then return M.refuse("roster-locked"); end
+	if facts.answer and facts.stanza == "iq" and facts.device and not facts.asked then return M.refuse("unasked"); end
+	if facts.carries then return M.refuse(facts.carries); end
 	if facts.answer then return verdict; end
-	if facts.subscription or facts.roster_push then return M.refuse("roster-locked"); end
 	if facts.call and policy.calls ~= "permit" then return M.refuse("calls"); end
 	for _, invite in ipairs(facts.invites or {}) do
 		if not may_invite(policy, now, facts.from, invite) then return M.refuse("invitation"); end
