@@ -180,7 +180,12 @@ CARRIERS = {
     "archive": ("forged", COPY.format("result", "urn:xmpp:mam:2")),
     "call": ("calls", "<propose xmlns='urn:xmpp:jingle-message:0' id='x'/>"),
     "invite-to-call": ("calls", "<invite xmlns='urn:xmpp:call-invites:0'/>"),
-    "in-band": ("calls", "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>AAAA</data>"),
+    "in-band": ("transfer", "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>AAAA</data>"),
+    "bits": ("transfer", "<body>x</body><data xmlns='urn:xmpp:bob' cid='c'>AAAA</data>"),
+    "file": (
+        "transfer",
+        "<propose xmlns='urn:xmpp:jingle-message:0' id='x'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/></propose>",
+    ),
     "mediated": ("invitation", f"<x xmlns='{MUC_USER}'><invite to='{ALICE}'/></x>"),
     "mediated-from": ("invitation", f"<x xmlns='{MUC_USER}'><invite from='{DAVE}'/></x>"),
     "declined": ("invitation", f"<x xmlns='{MUC_USER}'><decline to='{ALICE}'/></x>"),
@@ -332,6 +337,8 @@ LINKS = {
     "<a href='https://partner.example/x'>click</a></body></html>",
     "data": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
     "<img src='data:image/png;base64,AAAA'/></body></html>",
+    "picture": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
+    "<img src='https://elsewhere.example/x.png'/></body></html>",
     "subject": "<subject>https://partner.example/x</subject>",
 }
 
@@ -352,8 +359,28 @@ def test_links_to_files_of_partners_follow_the_policy(outside: Outside) -> None:
     carol.heard("https://partner.example/yours")
     outside.change(partner_links="permit")
     for name, inner in LINKS.items():
+        outside.mark()
         border.say("message", "chat", "<body>look</body>" + inner, number=name)
-        border.alice.came(lambda e, n=name: e.get("id") == n)  # type: ignore[misc]
+        if name == "data":  # no link but the file itself: it would come in unscanned
+            border.barrier()
+            assert [(verdict, rule) for _, verdict, rule in border.events()] == [("refused", "transfer")]
+        else:
+            border.alice.came(lambda e, n=name: e.get("id") == n)  # type: ignore[misc]
+
+
+def test_a_message_has_a_length(outside: Outside) -> None:
+    border = Border(outside)
+    carol = outside.visitor("carol")
+    outside.mark()
+    border.say("message", "chat", f"<body>{'x' * 17000}</body>", number="long")
+    border.barrier()
+    assert [(verdict, rule) for _, verdict, rule in border.events()] == [("refused", "length")]
+    assert not [e for e in border.alice.seen if e.get("id") == "long"]
+    border.alice.message(CAROL, f"<body>{'x' * 17000}</body>", number="mine")
+    border.alice.settle()
+    assert error_of(border.alice.find("message", id="mine")[0])[1] == "not-acceptable"
+    border.alice.message(CAROL, f"<body>{'y' * 16000}</body>")
+    carol.heard("y" * 16000)
 
 
 def test_links_to_a_partner_s_servers_elsewhere_are_its_own(outside: Outside) -> None:

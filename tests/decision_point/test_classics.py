@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 SM = "urn:xmpp:sm:3"
 PUBSUB = "http://jabber.org/protocol/pubsub"
-NEWS = f"<pubsub xmlns='{PUBSUB}'><publish node='news'><item id='{{}}'><n xmlns='urn:x'/></item></publish></pubsub>"
+MOOD = "http://jabber.org/protocol/mood"
+NEWS = (
+    f"<pubsub xmlns='{PUBSUB}'><publish node='{MOOD}'><item id='{{}}'><mood xmlns='{MOOD}'/></item></publish></pubsub>"
+)
 SLOT = "<request xmlns='urn:xmpp:http:upload:0' filename='a.txt' size='5' content-type='text/plain'/>"
 GONE = "<error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
 
@@ -129,7 +132,7 @@ def test_a_former_contact_gets_no_notification(server: Server) -> None:
     """A subscription that was made while it was allowed must not outlive the right to it."""
     alice, bob = server.client("alice"), server.client("bob")
     alice.ask("set", NEWS.format(1))
-    done = bob.ask("set", f"<pubsub xmlns='{PUBSUB}'><subscribe node='news' jid='{bob.bare}'/></pubsub>", alice.bare)
+    done = bob.ask("set", f"<pubsub xmlns='{PUBSUB}'><subscribe node='{MOOD}' jid='{bob.bare}'/></pubsub>", alice.bare)
     assert done.get("type") == "result"
     people = {**server.policy["people"], "bob": {**server.policy["people"]["bob"], "groups": ["board"]}}
     server.change(people=people)

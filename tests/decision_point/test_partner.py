@@ -183,9 +183,10 @@ REFUSED_QUESTIONS = {
     "ibb": ("set", "<open xmlns='http://jabber.org/protocol/ibb' block-size='4096' sid='s'/>"),
     "si": ("set", "<si xmlns='http://jabber.org/protocol/si' id='a'/>"),
     "oob": ("set", "<query xmlns='jabber:iq:oob'><url>http://10.0.0.1/x</url></query>"),
+    "bits": ("get", "<data xmlns='urn:xmpp:bob' cid='c'/>"),
     "upload": ("get", "<request xmlns='urn:xmpp:http:upload:0' filename='a' size='5'/>"),
 }
-CALLS = {"bytestreams", "jingle", "ibb", "si", "oob"}
+RULES = {"jingle": "calls", **dict.fromkeys(("bytestreams", "ibb", "si", "oob", "bits"), "transfer")}
 
 
 def test_no_other_question_crosses_the_border(outside: Outside) -> None:
@@ -196,7 +197,7 @@ def test_no_other_question_crosses_the_border(outside: Outside) -> None:
             for to in (asked.jid, asked.bare):
                 assert error_of(asker.ask(kind, payload, to))[1] == "service-unavailable", (name, to)
             assert [(e["verdict"], e["rule"]) for e in outside.events(kind="iq")] == [
-                ("refused", "calls" if name in CALLS else "partner-iq")
+                ("refused", RULES.get(name, "partner-iq"))
             ] * 2, name
         assert not outside.events(kind="message")
     for client in (alice, carol):
