@@ -89,7 +89,7 @@ local ADDRESSES = { href = true; src = true; cite = true };
 
 -- Calls look(text, name of the attribute or nil) for all text and all attributes; @return whether one call returned true.
 -- With a list of what is still to be looked at, and not a function that calls itself: a stanza may be very deep.
-local function anywhere(stanza, look, is_file)
+local function anywhere(stanza, look, is_file, skipped)
 	local open = { stanza };
 	while #open > 0 do
 		local element = table.remove(open);
@@ -100,7 +100,11 @@ local function anywhere(stanza, look, is_file)
 		end
 		local texts = {};
 		for _, child in ipairs(element) do
-			if type(child) == "table" then open[#open + 1] = child; else texts[#texts + 1] = child; end
+			if type(child) ~= "table" then
+				texts[#texts + 1] = child;
+			elseif not (skipped and child.attr.xmlns == skipped) then
+				open[#open + 1] = child;
+			end
 		end
 		if #texts > 0 and look(table.concat(texts)) then return true; end
 	end
@@ -149,12 +153,13 @@ end
 
 --- Does this stanza carry a file in its text or in an attribute (RFC 2397)?
 -- @param encrypted whether the address of a file that nobody on its way can look into counts as well
-function M.embeds(stanza, encrypted)
+-- @param skipped   namespace of elements that are not looked at
+function M.embeds(stanza, encrypted, skipped)
 	return anywhere(stanza, function(text)
 		if not has_colon(text) then return false; end
 		local whole = plain(text, "");
 		return is_data(whole) or encrypted and whole:find("aesgcm:", 1, true) ~= nil;
-	end);
+	end, nil, skipped);
 end
 
 return M;

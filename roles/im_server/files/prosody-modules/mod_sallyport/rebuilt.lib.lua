@@ -4,6 +4,7 @@
 local M = {};
 
 local DISCO = "http://jabber.org/protocol/disco#info";
+local THUMBNAILS = "urn:xmpp:thumbs:1"; -- XEP-0264
 local STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 local LONGEST_STATUS, MOST_STATUSES = 256, 8; -- characters; one for each language
@@ -117,10 +118,10 @@ function M.without(stanza, unknown)
 	if unknown then stanza:maptags(function(tag) return not unknown[tag] and tag or nil; end); end
 end
 
--- Small pictures that stand in the message itself (XEP-0264); the shared file is the picture.
+-- The small pictures that some programs put into the message itself, beside the file that they share.
 local function without_thumbnails(element)
 	element:maptags(function(tag)
-		if tag.attr.xmlns == "urn:xmpp:thumbs:1" then return nil; end
+		if tag.attr.xmlns == THUMBNAILS then return nil; end
 		return without_thumbnails(tag);
 	end);
 	return element;
@@ -136,7 +137,7 @@ function M.message(stanza)
 	stanza:maptags(function(tag)
 		return not (tag.attr.xmlns == "urn:xmpp:hints" and AGAINST[tag.name]) and tag or nil;
 	end);
-	for shared in stanza:childtags("file-sharing") do without_thumbnails(shared); end
+	for shared in stanza:childtags("file-sharing", "urn:xmpp:sfs:0") do without_thumbnails(shared); end
 	if stanza.attr.type == "headline" and stanza:get_child("body") then stanza.attr.type = "normal"; end
 end
 

@@ -18,7 +18,7 @@ local SMALL = 256;
 local DISCO_INFO, DISCO_ITEMS = "http://jabber.org/protocol/disco#info", "http://jabber.org/protocol/disco#items";
 local FORM, MUC, MUC_USER = "jabber:x:data", "http://jabber.org/protocol/muc", "http://jabber.org/protocol/muc#user";
 local SHARED, METADATA, URL_DATA = "urn:xmpp:sfs:0", "urn:xmpp:file:metadata:0", "http://jabber.org/protocol/url-data";
-local REFERENCE, OOB, UPDATE = "urn:xmpp:reference:0", "jabber:x:oob", "vcard-temp:x:update";
+local THUMBNAILS, REFERENCE, OOB, UPDATE = "urn:xmpp:thumbs:1", "urn:xmpp:reference:0", "jabber:x:oob", "vcard-temp:x:update";
 
 -- These carry files from device to device, whole or in pieces, or say where a device has one.
 local TRANSFERS = {
@@ -85,7 +85,7 @@ MESSAGE[SHARED] = names("file-sharing", { -- XEP-0447
 	[METADATA] = names("file", {
 		[METADATA] = names("name media-type size desc date width height length");
 		["urn:xmpp:hashes:2"] = names("hash hash-used");
-		["urn:xmpp:thumbs:1"] = names("thumbnail"); -- a picture in itself: taken off (rebuilt.lib.lua)
+		[THUMBNAILS] = names("thumbnail"); -- XEP-0264, a picture in itself: taken off (rebuilt.lib.lua)
 	});
 	[SHARED] = names("sources", { [URL_DATA] = names("url-data") });
 });
@@ -212,7 +212,7 @@ function M.message(stanza, bytes, domain)
 	if bytes > LONGEST.message then return "length"; end
 	if is_encrypted(stanza) then return "encrypted"; end
 	local rule, unknown = sift(stanza, MESSAGE);
-	if rule or fetches_elsewhere(stanza, domain) or links.embeds(stanza, true) then return "transfer"; end
+	if rule or fetches_elsewhere(stanza, domain) or links.embeds(stanza, true, THUMBNAILS) then return "transfer"; end
 	return nil, unknown;
 end
 
