@@ -249,7 +249,9 @@ def test_of_presence_only_what_is_known_goes_on(outside: Outside) -> None:
     for teller, listener in ((carol, alice), (alice, carol)):
         outside.mark()
         listener.seen.clear()
-        teller.write(f"<presence>{loaded}</presence>")
+        # an own person's client is told when its presence is not built as it must be
+        said = loaded if teller is carol else loaded.replace("<status>words<b xmlns='urn:x'/></status>", "")
+        teller.write(f"<presence>{said}</presence>")
         seen = listener.came(lambda e: e.findtext(f"{CLIENT}priority") == "7" and e.get("from") == teller.jid)  # noqa: B023
         language = "{http://www.w3.org/XML/1998/namespace}lang"
         assert [(child.tag.split("}")[1], child.text, dict(child.attrib)) for child in seen] == [

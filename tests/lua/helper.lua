@@ -7,8 +7,57 @@ local root = here .. "../../roles/im_server/files/prosody-modules/";
 local M = { null = setmetatable({}, { __tostring = function() return "null"; end }) };
 
 function M.load(name, library)
-	local around = { module = { require = function(_, other) return M.load(name, other); end } };
-	return assert(loadfile(root .. "mod_" .. name .. "/" .. library .. ".lib.lua", "t", setmetatable(around, { __index = _G })))();
+	local path = root .. "mod_" .. name .. "/" .. library .. ".lib.lua";
+	local around = setmetatable({ module = { require = function(_, other) return M.load(name, other); end } }, { __index = _G });
+	local chunk = assert(loadfile(path, "t", around));
+	-- busted may run on Lua 5.1, which has another way to say it
+	local set_environment = rawget(_G, "setfenv");
+	if set_environment then set_environment(chunk, around); end
+	return chunk();
+end
+
+local stanzas = {};
+stanzas.__index = stanzas;
+
+function stanzas:__tostring()
+	local text = "<" .. self.name;
+	for name, value in pairs(self.attr) do text = text .. (" %s='%s'"):format(name, value); end
+	text = text .. ">";
+	for _, child in ipairs(self) do text = text .. tostring(child); end
+	return text .. "</" .. self.name .. ">";
+end
+
+function stanzas:get_text()
+	return #self.tags == 0 and table.concat(self) or nil;
+end
+
+function stanzas:get_child(name, xmlns)
+	for _, child in ipairs(self.tags) do
+		if child.name == name and child.attr.xmlns == (xmlns or self.attr.xmlns) then return child; end
+	end
+end
+
+function stanzas:get_child_text(name)
+	local child = self:get_child(name);
+	return child and child:get_text();
+end
+
+--- An element as Prosody's parser makes it: each child in another namespace than the stream's names it.
+-- @param what "name" or "name namespace"
+-- @param ...  attributes as a table, texts, elements
+function M.element(what, ...)
+	local name, xmlns = what:match("^(%S+)%s*(%S*)$");
+	local made = setmetatable({ name = name; attr = {}; tags = {} }, stanzas);
+	for _, part in ipairs({ ... }) do
+		if type(part) == "table" and getmetatable(part) ~= stanzas then
+			for key, value in pairs(part) do made.attr[key] = value; end
+		else
+			made[#made + 1] = part;
+			if type(part) == "table" then made.tags[#made.tags + 1] = part; end
+		end
+	end
+	if xmlns ~= "" then made.attr.xmlns = xmlns; end
+	return made;
 end
 
 -- A small site: staff and board do not see each other and share the hall; dora's time is over, fred's has not come.

@@ -54,6 +54,25 @@ describe("the verdict on the way out", function()
 		{ "refused calls", { call = true; target = "self"; to = "alice" } };
 		{ "refused stranger", { call = true; to = "carl" } };
 		{ "allowed contact", { call = true; answer = true } };
+		{ "refused transfer", { carries = "transfer" } };
+		{ "refused transfer", { carries = "transfer"; call = true } };
+		{ "refused transfer", { carries = "transfer"; target = "self"; to = "alice" } };
+		{ "refused transfer", { carries = "transfer"; target = "room"; to = "staff" } };
+		{ "refused transfer", { carries = "transfer"; target = "server" } };
+		{ "refused transfer", { carries = "transfer"; answer = true } };
+		{ "refused length", { carries = "length" } };
+		{ "refused encrypted", { carries = "encrypted"; invites = { {} } } };
+		{ "refused stranger", { carries = "transfer"; to = "carl" } };
+		{ "refused room-closed", { carries = "transfer"; target = "room"; to = "board" } };
+		{ "refused forged", { carries = "transfer"; forged = true } };
+		{ "refused roster-locked", { carries = "transfer"; stanza = "presence"; subscription = true } };
+		{ "refused malformed", { monstrous = true } };
+		{ "refused stranger", { monstrous = true; to = "carl" } };
+		{ "refused unasked", { stanza = "iq"; answer = true; device = true } };
+		{ "allowed contact", { stanza = "iq"; answer = true; device = true; asked = true } };
+		{ "refused transfer", { stanza = "iq"; answer = true; device = true; asked = true; carries = "transfer" } };
+		{ "allowed contact", { stanza = "iq"; answer = true } };
+		{ "allowed contact", { answer = true; device = true } };
 		{ "refused stranger", { answer = true; to = "carl" } };
 		{ "allowed contact", { invites = { { person = "bob"; room = "staff" } } } };
 		{ "refused invitation", { invites = { { person = "bob"; room = "board" } } } };
@@ -71,6 +90,7 @@ describe("the verdict on the way out", function()
 	it("permits calls when the site does", function()
 		local permits = helper.policy(function(d) d.calls = "permit"; end);
 		assert.equal("allowed contact", rule({ call = true }, permits));
+		assert.equal("refused transfer", rule({ call = true; carries = "transfer" }, permits));
 	end);
 
 	it("refuses everything but oneself without a policy", function()
@@ -82,6 +102,7 @@ describe("the verdict on the way out", function()
 		end
 		assert.equal("allowed", verdicts.outbound(nil, now, facts({ target = "self" })).verdict);
 		assert.equal("refused", verdicts.outbound(nil, now, facts({ target = "self"; roster_change = true })).verdict);
+		assert.equal("refused", verdicts.outbound(nil, now, facts({ target = "self"; carries = "transfer" })).verdict);
 	end);
 
 	it("does not tell a stranger from nobody, nor a closed room from none", function()
@@ -144,6 +165,11 @@ describe("the verdict at the border", function()
 		{ "refused stranger", { type = "groupchat"; contact = "dave" } };
 		{ "refused forged", { forged = true } };
 		{ "refused calls", { call = true } };
+		{ "refused transfer", { carries = "transfer" } };
+		{ "refused transfer", { carries = "transfer"; call = true } };
+		{ "refused length", { carries = "length" } };
+		{ "refused transfer", { data = true } };
+		{ "refused partner-payload", { data = true; within = true } };
 		{ "refused invitation", { invites = { {} } } };
 		{ "refused invitation", { invites = { { person = "alice"; room = "staff" } } } };
 		{ "refused partner-payload", { within = true } };
@@ -198,6 +224,8 @@ describe("the verdict at the border", function()
 
 	it("refuses links to files in what comes in, unless the site permits them", function()
 		assert.equal("refused partner-link", inward({ link = true }));
+		assert.equal("refused partner-link", inward({ link = true; data = true }));
+		assert.equal("refused transfer", inward({ link = true; data = true }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
 		assert.equal("allowed partner", inward({ link = true }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
 	end);
 

@@ -169,8 +169,8 @@ local function fetches_elsewhere(element, domain)
 		place = element.attr.uri;
 	elseif element.name == "img" then
 		place = element.attr.src or "";
-	elseif element.attr.style and element.attr.style:lower():find("url", 1, true) then
-		return true;
+	elseif element.attr.style and not element.attr.style:find("^[%w%s#%%.,:;!'+-]*$") then
+		return true; -- only plain values: anything with brackets or marks may name a picture
 	end
 	if place and not M.is_own_file(place, domain) then return true; end
 	for _, child in ipairs(element.tags) do
