@@ -135,7 +135,8 @@ def test_nothing_that_a_stranger_published_can_be_read(server: Server, name: str
     )
     made = carl.ask(
         "set",
-        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='1'><tune xmlns='{NODE}'/></item></publish>{config}</pubsub>",
+        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='1'><tune xmlns='{NODE}'/></item>"
+        f"</publish>{config}</pubsub>",
     )
     assert made.get("type") == "result"
     server.mark()
@@ -153,7 +154,8 @@ def test_a_stranger_is_not_notified_through_capabilities_or_the_nodes_owner(serv
     carl.settle()
     alice.ask(
         "set",
-        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='1'><tune xmlns='{NODE}'/></item></publish></pubsub>",
+        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='1'><tune xmlns='{NODE}'/></item></publish>"
+        f"</pubsub>",
     )
     # the owner subscribes the stranger herself
     alice.ask(
@@ -164,7 +166,8 @@ def test_a_stranger_is_not_notified_through_capabilities_or_the_nodes_owner(serv
     alice.ask("set", f"<pubsub xmlns='{PUBSUB}'><subscribe node='{NODE}' jid='{carl.bare}'/></pubsub>")
     alice.ask(
         "set",
-        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='2'><tune xmlns='{NODE}'/></item></publish></pubsub>",
+        f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='2'><tune xmlns='{NODE}'/></item></publish>"
+        f"</pubsub>",
     )
     alice.settle()
     carl.settle()

@@ -184,7 +184,8 @@ CARRIERS = {
     "bits": ("transfer", "<body>x</body><data xmlns='urn:xmpp:bob' cid='c'>AAAA</data>"),
     "file": (
         "transfer",
-        "<propose xmlns='urn:xmpp:jingle-message:0' id='x'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/></propose>",
+        "<propose xmlns='urn:xmpp:jingle-message:0' id='x'>"
+        "<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/></propose>",
     ),
     "mediated": ("invitation", f"<x xmlns='{MUC_USER}'><invite to='{ALICE}'/></x>"),
     "mediated-from": ("invitation", f"<x xmlns='{MUC_USER}'><invite from='{DAVE}'/></x>"),

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from system.attempts import VERDICT, arrives, from_friend, from_server, one_refusal, refused_between, void
 from system.controls import Breakage, Seen, control
-from system.outside import CONTACT, PARTNER
 from system.site_facts import SiteFacts
 from system.talk import Client, Events, fresh, why
 
@@ -86,7 +85,7 @@ WRITTEN = {
         "<img src='https://files.example/a.png' alt='x'/></body></html>",
     ),
     "something that nobody knows": ("transfer", f"<body>x</body><file xmlns='urn:sallyport:probe'>{BLOB}</file>"),
-    "words without end": ("length", f"<body>{BLOB * 60}</body>"),
+    "words without end": ("length", f"<body>{(BLOB + chr(10)) * 60}</body>"),
     "something encrypted from end to end": (
         "encrypted",
         f"<body>x</body><encrypted xmlns='urn:xmpp:omemo:2'><payload>{BLOB}</payload></encrypted>",
@@ -100,7 +99,7 @@ CONDITIONS = {"transfer": "service-unavailable", "length": "not-acceptable", "en
     practice="R11",
     says="A message carries words, and links to files that were scanned; it carries no file.",
     permitted="A message with a link to the site's own files service.",
-    forbidden="A file in a message, and an address that a program fetches by itself, in eight ways; to a colleague and a room.",
+    forbidden="A file in a message, or an address that a program fetches by itself; to a colleague and a room.",
     breakage=Breakage(
         TRANSFERS, r'if bytes > LONGEST\.message then return "length"; end', "if true then return nil; end"
     ),
@@ -168,14 +167,16 @@ def test_with_presence(client: Callable[[str], Client], events: Events, seen: Se
 
 
 KEPT = {
-    "a node of one's own": f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='a'><file xmlns='urn:x'>{BLOB}</file></item></publish></pubsub>",
+    "a node of one's own": f"<pubsub xmlns='{PUBSUB}'><publish node='{NODE}'><item id='a'>"
+    f"<file xmlns='urn:x'>{BLOB}</file></item></publish></pubsub>",
     "a picture of oneself": (
-        f"<pubsub xmlns='{PUBSUB}'><publish node='urn:xmpp:avatar:data'><item id='a'><data xmlns='urn:xmpp:avatar:data'>"
+        f"<pubsub xmlns='{PUBSUB}'><publish node='urn:xmpp:avatar:data'><item id='a'>"
+        f"<data xmlns='urn:xmpp:avatar:data'>"
         f"{BLOB}</data></item></publish></pubsub>"
     ),
     "a card with a picture": f"<vCard xmlns='vcard-temp'><PHOTO><BINVAL>{BLOB}</BINVAL></PHOTO></vCard>",
     "private storage": f"<query xmlns='jabber:iq:private'><file xmlns='{NODE}'>{BLOB}</file></query>",
-}  # fmt: skip
+}
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def taken_back(person: Client) -> Iterator[None]:
 @control(
     id="R11-transfers-left-at-the-server",
     practice="R11",
-    says="Nobody can leave a file at the server in another place than the files service: as a picture, a card, a setting.",
+    says="Nobody can leave a file at the server but with the files service: not as a picture, a card or a setting.",
     permitted="Publishing a nickname, which a colleague reads.",
     forbidden="Leaving a file in four places; a colleague who then reads there finds nothing of it.",
     breakage=Breakage(TRANSFERS, r"return published\.refused\(payload\) or ", "return "),
@@ -253,16 +254,17 @@ def test_in_answers(client: Callable[[str], Client], events: Events, seen: Seen)
     assert not friend.received(since, BLOB[:40]), "an error brought a file along"
     event = one_refusal(events, mark, number, "unasked")
     seen(
-        f"An answer to no question: not delivered; event {event['kind']}/{event['rule']}. An error arrived without the file."
+        f"An answer to no question: not delivered; event {event['kind']}/{event['rule']}. An error arrived "
+        f"without the file."
     )
 
 
 @control(
     id="R11-transfers-of-the-external-server",
     practice="R11",
-    says="The external server carries no file either: not to a partner, and not between one's own desktops.",
+    says="The external server carries no file either: not between people, and not for its own keeping.",
     permitted="A message to a colleague on the external server.",
-    forbidden="Bytes and bits in messages and questions, to the partner's contact, to a colleague, to the server's keeping.",
+    forbidden="Files in questions and messages to a colleague, and left at the server.",
     on="im_external",
     breakage=ANYTHING_GOES,
 )
@@ -294,4 +296,3 @@ def test_external(
                 condition="service-unavailable",
             )
             seen(f"{words}: {told}")
-    _ = (CONTACT, PARTNER)
