@@ -99,6 +99,14 @@ describe("a message", function()
 		it("has not " .. name, function() assert.equal("transfer", (message(e("body", "x"), element))); end);
 	end
 
+	it("may be about a call, which a rule of its own refuses where the site does", function()
+		local call = e("propose urn:xmpp:jingle-message:0", { id = BLOB }, e("description urn:xmpp:jingle:apps:rtp:1", { media = "audio" }));
+		local rule, unknown = message(call);
+		assert.is_nil(rule);
+		assert.is_nil(unknown);
+		assert.equal("transfer", (presence(call)));
+	end);
+
 	it("loses what is small and not known", function()
 		local new, known = e("new urn:x", "y"), e("active http://jabber.org/protocol/chatstates");
 		local rule, unknown = message(e("body", "x"), new, known);

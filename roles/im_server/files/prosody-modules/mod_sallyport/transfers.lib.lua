@@ -58,6 +58,7 @@ local CALL = {
 	["urn:xmpp:jingle:apps:rtp:ssma:0"] = true; ["urn:xmpp:jingle:apps:rtp:zrtp:1"] = true;
 	["urn:xmpp:jingle:apps:dtls:0"] = true; ["urn:xmpp:jingle:apps:grouping:0"] = true;
 	["urn:xmpp:jingle:transports:ice-udp:1"] = true; ["urn:xmpp:jingle:transports:raw-udp:1"] = true;
+	["http://gultsch.de/xmpp/drafts/jingle/transports/ice-udp/option"] = true; -- by Conversations and Dino
 	["urn:xmpp:jingle-message:0"] = true; ["urn:xmpp:call-message:1"] = true; ["urn:xmpp:call-invites:0"] = true;
 };
 local MEDIA = { audio = true; video = true };
@@ -180,15 +181,17 @@ local function fetches_elsewhere(element, domain)
 end
 
 -- Sorts the children: those that may stay, those that are taken off; or says that one of them must not be sent.
-local function sift(stanza, permitted)
+-- What is not known may be a call, which a rule of its own refuses where the site does.
+local function sift(stanza, permitted, may_call)
 	local unknown;
 	for _, child in ipairs(stanza.tags) do
-		if not payloads.is_part(child, "", permitted) and not (M.is_call(child.attr.xmlns) and is_whole_call(child)) then
-			if carries(child) or not child.attr.xmlns or #tostring(child) > SMALL then return "transfer"; end
-			unknown = unknown or {};
-			unknown[child] = true;
-		elseif M.is_call(child.attr.xmlns) and carries(child) then
-			return "transfer";
+		if not payloads.is_part(child, "", permitted) then
+			if carries(child) or not child.attr.xmlns then return "transfer"; end
+			if not (may_call and is_whole_call(child)) then
+				if #tostring(child) > SMALL then return "transfer"; end
+				unknown = unknown or {};
+				unknown[child] = true;
+			end
 		end
 	end
 	return nil, unknown;
@@ -211,7 +214,7 @@ end
 function M.message(stanza, bytes, domain)
 	if bytes > LONGEST.message then return "length"; end
 	if is_encrypted(stanza) then return "encrypted"; end
-	local rule, unknown = sift(stanza, MESSAGE);
+	local rule, unknown = sift(stanza, MESSAGE, true);
 	if rule or fetches_elsewhere(stanza, domain) or links.embeds(stanza, true, THUMBNAILS) then return "transfer"; end
 	return nil, unknown;
 end
