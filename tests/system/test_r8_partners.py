@@ -34,8 +34,8 @@ REST_SECONDS = 15
 # everybody at the partner, for all who have leave, as if somebody had widened its entry
 WIDER = Breakage(
     POLICY,
-    r'"people": \[\n *"[^\]]*\],\n( *)"until": ([^\n]*)\n *"whole_domain": false',
-    r'"people": ["alice", "probe-a"],\n\1"until": \2\n\1"whole_domain": true',
+    r'"people": \[\n *"[^\]]*\],\n((?: *"(?:servers|until)": [^\n]*\n)+ *)"whole_domain": false',
+    r'"people": ["alice", "probe-a"],\n\1"whole_domain": true',
     command=READ_AGAIN,
 )
 
