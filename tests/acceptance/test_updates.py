@@ -166,6 +166,7 @@ def test_the_relay_leads_nowhere_else(demo: Demo, server: Any, relay: Relay) -> 
         ("GET", f"http://{source}:8080/", source),
         ("POST", f"http://{source}/", source),
         ("CONNECT", f"{world}:443", source),
+        ("CONNECT", f"{source}:443", source),
         ("CONNECT", f"{source}:22", source),
         ("CONNECT", f"{demo.facts.in_group('gateway')[0].address('servers')}:22", source),
     ]

@@ -19,6 +19,9 @@ TABLE = "inet sallyport"
 LOG = "/var/log/sallyport/firewall.json"
 RULES = ("input", "output", "forward")
 MARK = "sallyport-mutation"
+RELAY_PORT = 3128
+RELAY_RESTART = """systemctl reset-failed squid; systemctl restart squid
+for try in $(seq 50); do if ss -Hltn 'sport = :3128' | grep -q .; then break; fi; sleep 0.2; done"""
 
 
 @dataclass

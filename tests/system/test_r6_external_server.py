@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from probe.remote import Probe
 from system.controls import Breakage, NotTried, Seen, control
-from system.network import Firewall, Opened, let_pass
+from system.network import RELAY_PORT, RELAY_RESTART, Firewall, Opened, archives, let_pass
 from system.outside import DIRECT_PORT, PARTNER, STREAMS_PORT
 from system.site_facts import SiteFacts
 from system.talk import fresh
@@ -29,6 +30,7 @@ WAYS_OUT = (22, 25, 53, 80, 443, 853, 1194, 4244, 5190, 5222, 6667, 8443)
 UDP_OUT = (53, 123, 443, 853, 4500)
 ASKED = "/var/log/unbound/queries.log"
 UNBOUND = "/etc/unbound/unbound.conf"
+SQUID = "/etc/squid/squid.conf"
 
 
 def _targets(facts: SiteFacts) -> list[str]:
@@ -201,6 +203,40 @@ def way_out(
 def test_reaches_servers_only(facts: SiteFacts, external: Any, way_out: WayOut, seen: Seen) -> None:
     own = Firewall(external, facts.external_server().name)
     way_out.leads_to_servers_only(own, "output", (443, 4500, 0), seen)
+
+
+@control(
+    id="R6-no-tunnel-by-the-relay",
+    practice="R6",
+    says="The gateway's relay brings the outside server packages, and opens no tunnel through which more could leave.",
+    permitted="A file of Debian's archive through the relay.",
+    forbidden="A tunnel to each host from which packages come, and to the host outside.",
+    tried_from="im_external",
+    on="gateway",
+    breakage=Breakage(
+        SQUID,
+        r"^http_access allow fetching plain plain_port$",
+        "http_access allow all",
+        command=RELAY_RESTART,
+    ),
+)
+def test_no_tunnel_by_the_relay(
+    *, facts: SiteFacts, inside_external: Probe | None, external: Any, world: Probe, seen: Seen
+) -> None:
+    host, probe = facts.external_server(), _given(inside_external)
+    relay, found = facts.gateway().address("dmz"), archives(external)
+    if not found:
+        raise NotTried(f"no packages of {host.name} come without TLS, so the relay has to open tunnels to their hosts")
+    suite = external.run(". /etc/os-release && echo $VERSION_CODENAME").stdout.strip()
+    url = f"{found[0]}dists/{suite}/Release"
+    fetched = probe.do("through_relay", relay=relay, port=RELAY_PORT, method="GET", target=url)
+    assert fetched["status"] == 200, f"{url} does not come through the relay: {fetched['status']} {fetched['why']}"
+    seen(f"{url} came through the relay.")
+    sources = {str(urlsplit(archive).hostname) for archive in found}
+    for name in (*sorted(sources), facts.hosts[world.name].address("outside")):
+        answer = probe.do("through_relay", relay=relay, port=RELAY_PORT, method="CONNECT", target=f"{name}:443")
+        assert answer["status"] == 403, f"a tunnel to {name}: the relay answered {answer['status']} {answer['why']}"
+    seen(f"Tunnels to {len(sources)} hosts of packages and to {world.name}: none was opened.")
 
 
 @control(
