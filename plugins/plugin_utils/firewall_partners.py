@@ -6,7 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_rules import HostRules
-from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import IP, VERSIONS, one_or_more, refuse
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import (
+    IP,
+    VERSIONS,
+    in_version,
+    one_or_more,
+    refuse,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import SERVER_SERVICES, SERVICES
 
 GOODBYE_RATE = "limit rate 1/second burst 50 packets"
@@ -33,8 +39,9 @@ def chain(here: HostRules) -> Iterator[str]:
             for rule in here.rules(flow, here.addresses(flow)):
                 yield _of_connection(rule)
     for version in VERSIONS:
-        if here.has("dmz", version):
-            yield f'{IP[version]} saddr @dmz{version} {GOODBYE_RATE} accept comment "R6 goodbye"'
+        own = [address for host in here.site.hosts_of("im_external") for address in host.addresses["dmz"]]
+        if server := in_version(own, version):
+            yield f'{IP[version]} saddr {one_or_more(server)} {GOODBYE_RATE} accept comment "R6 goodbye"'
     direction = "forward" if here.is_gateway else "input"
     yield from refuse(direction, "partner", "", "reject with tcp reset")
 

@@ -94,6 +94,11 @@ class HostRules:
         hosts = [host for host in self.site.hosts_of(flow.destination) if host is not but]
         return [address for host in hosts for address in _at(host, flow.at)]
 
+    def openers(self, flow: Flow, version: int) -> list[str]:
+        """Return the addresses of those who alone may open a flow; none where all of the zone may."""
+        hosts = self.site.hosts_of(flow.by) if flow.by else ()
+        return in_version([address for host in hosts for address in _at(host, flow.source)], version)
+
     def passes(self, zone: str, address: str) -> bool:
         """Tell whether a way from a zone to an address can lead over the gateway, and not within one network."""
         if OUTSIDE in (zone, address):
@@ -113,7 +118,9 @@ class HostRules:
             only = [str(net) for net in of_version([*map(ip_network, flow.only)], version)]
             if flow.only and not only:
                 continue
-            from_there = only if flow.source == OUTSIDE else []
+            from_there = only if flow.source == OUTSIDE else self.openers(flow, version)
+            if flow.by and not from_there:
+                continue
             words = [*self.from_(flow.source, version, from_there), *self.to(there, version, only=only)]
             if not words:
                 words.append(f"meta nfproto ipv{version}")
@@ -128,7 +135,7 @@ class HostRules:
 
     def from_(self, source: str, version: int, only: Sequence[str] = ()) -> Iterator[str]:
         """Say from where a packet comes; nothing where it may be anywhere."""
-        if source == OUTSIDE and only:
+        if only:
             yield f"{IP[version]} saddr {one_or_more(only)}"
         elif source == OUTSIDE:
             yield from self.not_ours("saddr", version)

@@ -56,6 +56,7 @@ class Flow:
         only: networks of what is outside; empty for all of it.
         begins: the instant from which on it holds, as `2027-06-30T17:30:00Z`; empty when it always did.
         ends: the first instant at which it does not hold any more; empty for no end.
+        by: the group whose hosts alone may open it, at their own addresses; empty for all of the zone.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Flow:
     only: tuple[str, ...] = ()
     begins: str = ""
     ends: str = ""
+    by: str = ""
 
     def holds(self, now: datetime.datetime) -> bool:
         """Tell whether it holds at a time."""
@@ -220,7 +222,7 @@ def _federation(site: Site) -> Iterator[Flow]:
         why = f"The servers of {partner.domain} and ours exchange what people write"
         limits = (partner.domain, tuple(map(str, partner.addresses)), partner.begins or "", partner.ends or "")
         yield Flow(OUTSIDE, "im_external", service, "dmz", "R6", why, "", *limits)
-        yield Flow("dmz", OUTSIDE, service, OUTSIDE, "R6", why, "", *limits)
+        yield Flow("dmz", OUTSIDE, service, OUTSIDE, "R6", why, "", *limits, by="im_external")
 
 
 def published(site: Site) -> tuple[tuple[str, str], ...]:

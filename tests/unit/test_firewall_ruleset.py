@@ -334,10 +334,25 @@ def test_an_open_connection_with_a_partner_goes_on_only_as_long_as_it_may_be_ope
         assert all(re.match(r"ct original ip6? saddr .* ct reply ip6? saddr ", rule) for rule in kept)
         after = partners[len(kept) :]
         assert [rule for rule in after if "accept" in rule] == [
-            f'{ip} saddr @dmz{version} limit rate 1/second burst 50 packets accept comment "R6 goodbye"'
-            for ip, version in (("ip", 4), ("ip6", 6))
+            f'{ip} saddr {own} limit rate 1/second burst 50 packets accept comment "R6 goodbye"'
+            for ip, own in (("ip", "10.20.3.12"), ("ip6", "fd12:20:0:4::12"))
         ]
         assert re.fullmatch(r"counter name refused_(forward|input) reject with tcp reset", after[-1])
+
+
+def test_of_the_external_server_s_network_nobody_else_talks_to_partners(tmp_path: Path) -> None:
+    site = site_of(tmp_path, {}, "external")
+    for host, names in (("gw", ["forward", "partners"]), ("im-ext", ["output", "partners"])):
+        text = ruleset(site, host)
+        for name in names:
+            rules = [rule for rule in chain(text, name) if re.search(r'comment "R6 (\S+ \S+\.example|goodbye)"', rule)]
+            ours = [
+                rule
+                for rule in rules
+                if re.match(r"(ct original )?(ip saddr 10\.20\.3\.12|ip6 saddr fd12:\S+:12) ", rule)
+            ]
+            assert len(ours) == {"forward": 10, "output": 10, "partners": 12}[name]
+            assert not [rule for rule in rules if "@dmz" in rule]
 
 
 def test_administration_is_not_looked_at_for_partners(tmp_path: Path) -> None:
