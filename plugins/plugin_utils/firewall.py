@@ -8,6 +8,7 @@ Sources: nft(8); RFC 4890 (ICMPv6 that must pass); RFC 2827 and RFC 3704 (source
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import (
@@ -42,7 +43,9 @@ TABLE = "inet sallyport"
 CONNECTIONS_PER_ADDRESS = 50
 """Connections that one address may have to the client ports at the same time; several people may share an address."""
 PER_ADDRESS_ENTRIES = 16384
-"""Addresses whose connections are counted at the same time."""
+"""Addresses whose connections are counted at the same time, of those inside and of those outside each."""
+CONNECTIONS_OF_SERVERS = 2048
+"""Connections that all who are outside may have together, in each version of IP: too few to fill their set."""
 HOST_PART = "ffff:ffff:ffff:ffff::"
 """Who is outside is counted in IPv6 by network: each has 2^64 addresses of its own."""
 PROHIBITED = "reject with icmpx admin-prohibited"
@@ -86,10 +89,10 @@ class _Ruleset(HostRules):
                     elements = ", ".join(map(str, found))
                     kind = f"type ipv{version}_addr"
                     yield f"set {zone}{version}", [kind, "flags interval", f"elements = {{ {elements} }}"]
-        if self.counted():
-            for version in VERSIONS:
-                size = f"size {PER_ADDRESS_ENTRIES}"
-                yield f"set clients{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
+        counted = {_counted_in(flow.source) for flow in self.inbound() if flow.service in self.counted()}
+        for name, version in itertools.product(sorted(counted), VERSIONS):
+            size = f"size {PER_ADDRESS_ENTRIES}"
+            yield f"set {name}{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
 
     def _counters(self) -> Iterator[tuple[str, list[str]]]:
         for chain in ("input", "output", "forward"):
@@ -193,7 +196,9 @@ class _Ruleset(HostRules):
     def _too_many(self) -> Iterator[str]:
         """Refuse what is over the bound. Only sources that may come at all are counted: nobody else fills the set.
 
-        An IPv6 address counts for itself inside the company; outside, the network does in which it is.
+        An IPv6 address counts for itself inside the company; outside, the network does in which it is. An address that
+        found no place in a full set is not counted, so it is refused: else whoever fills the set would have no bound.
+        The bound of all comes last: what an address tries beyond its own is none of it.
         """
         wanted = [flow for flow in self.inbound() if flow.service in CLIENT_SERVICES + SERVER_SERVICES]
         for source, at in sorted({(flow.source, flow.at) for flow in wanted}):
@@ -205,9 +210,17 @@ class _Ruleset(HostRules):
                     who = f"{IP[version]} saddr"
                     if source == OUTSIDE and version == 6:
                         who = f"{who} & {HOST_PART}"
-                    count = f"{who} ct count over {self.connections}"
-                    words = [*self.from_(source, version), *self.to(there, version), f"tcp dport {ports}"]
-                    yield f"{' '.join(words)} add @clients{version} {{ {count} }} goto too_many"
+                    counted = f"@{_counted_in(source)}{version}"
+                    words = " ".join([*self.from_(source, version), *self.to(there, version), f"tcp dport {ports}"])
+                    yield f"{words} add {counted} {{ {who} ct count over {self.connections} }} goto too_many"
+                    yield f"{words} {who} != {counted} goto too_many"
+                    if source == OUTSIDE:
+                        yield f"{words} ct count over {CONNECTIONS_OF_SERVERS} goto too_many"
+
+
+def _counted_in(source: str) -> str:
+    """Return the set of addresses whose connections are counted: who is outside takes no place of those inside."""
+    return "outsiders" if source == OUTSIDE else "clients"
 
 
 def _is(flow: Flow, source: str, service: str, at: str) -> bool:
