@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import SERVICES
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import Network, check_domain, read_network
 from pydantic import (
     AfterValidator,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 FILE = Path(__file__).with_name("consumer_im.yml")
 SERVICE = "service"
 """The kind of entry that a site can permit; the others are ways around the gateway's own resolver."""
-WEB_PORTS = frozenset({80, 443})
-"""Ports that are everybody's: an entry cannot claim them."""
+NOBODYS = {service.port: service.title for service in sorted(SERVICES.values(), reverse=True) if service.port}
+"""Ports that the kit itself knows, as those of the web, of mail and of XMPP: an entry cannot claim them."""
 HIGHEST_PORT = 65535
 
 Ports = tuple[int, int]
@@ -53,7 +54,7 @@ def read_ports(value: object) -> Ports:
         The first and the last.
 
     Raises:
-        ValueError: it is neither, or holds a port of the web.
+        ValueError: it is neither, or holds a port that the kit itself knows.
     """
     found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", str(value), re.ASCII)
     if not found or isinstance(value, bool):
@@ -62,8 +63,9 @@ def read_ports(value: object) -> Ports:
     last = int(found[2] or first)
     if not 1 <= first <= last <= HIGHEST_PORT:
         raise ValueError(f"ports go from 1 to {HIGHEST_PORT}, the lower first")
-    if any(first <= port <= last for port in WEB_PORTS):
-        raise ValueError("a port of the web decides nothing")
+    for port in sorted(NOBODYS):
+        if first <= port <= last:
+            raise ValueError(f"port {port} is no consumer service's: {NOBODYS[port]}")
     return first, last
 
 

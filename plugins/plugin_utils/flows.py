@@ -11,10 +11,13 @@ import ipaddress
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE, addresses_of
-from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant
+
+if TYPE_CHECKING:
+    from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 GATEWAY = "gateway"
 """The group of the one host between the zones. As the source of a flow it means that host itself, with any address."""
