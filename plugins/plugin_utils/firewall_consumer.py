@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
@@ -37,21 +38,24 @@ def chains(here: HostRules) -> Iterator[tuple[str, list[str]]]:
             entry.append(f"{ip} saddr @site{version} {ip} daddr != @site{version} ct direction original jump consumer")
     services = consumer_im.rules(here.site)
     for service in services:
-        yield f"chain consumer_{_word(service.id)}", [*_refused(here, service)]
+        yield f"chain {_chain(service.id)}", [*_refused(here, [service])]
+    for name, users in _shared(services).items():
+        yield f"chain {_chain(name)}", [*_refused(here, users)]
     yield "chain consumer", [*_verdicts(services)]
     yield "chain outward", entry
 
 
-def _refused(here: HostRules, service: consumer_im.ConsumerService) -> Iterator[str]:
-    if service.permitted_until:
-        for version in VERSIONS:
+def _refused(here: HostRules, services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
+    """Refuse what belongs to some services when none of them is permitted at the moment; the log has the first."""
+    for service in services:
+        for version in VERSIONS if service.permitted_until else ():
             if here.has("desktops", version):
                 time = holding(service.permitted_from, service.permitted_until)
                 yield f"{IP[version]} saddr @desktops{version} {' '.join(time)} return"
     for zone in BEHIND:
         for version in VERSIONS:
             if here.has(zone, version):
-                prefix = f"sallyport consumer {zone} {service.id}"
+                prefix = f"sallyport consumer {zone} {services[0].id}"
                 log = f'log prefix "{prefix}" group {LOG_GROUP} snaplen {LOG_BYTES}'
                 yield f'{IP[version]} saddr @{zone}{version} limit name "consumer" {log}'
     yield "counter name refused_consumer drop"
@@ -79,30 +83,53 @@ def permitted(here: HostRules) -> Iterator[str]:
 
 def _verdicts(services: Sequence[consumer_im.ConsumerService]) -> Iterator[str]:
     """Look an address or a port up in one map each, whatever the number of services."""
-    # a port that several use is that of one which is permitted, else it would be closed for it all the same
+    # a port that several use is that of one which is permitted, else it would be closed for it all the same; where
+    # several are it is of all of these
+    shared = _shared(services)
     ordered = sorted(services, key=lambda service: not service.permitted_until)
     for version in VERSIONS:
         found = [(str(net), one.id) for one in ordered for net in one.addresses(version)]
         yield from _map(f"{IP[version]} daddr", found)
     for protocol in ("tcp", "udp"):
-        found = []
-        taken: list[tuple[int, int]] = []
+        found = [(name.partition("-")[2], name) for name in shared if name.startswith(protocol)]
+        taken = [_range(ports) for ports, _ in found]
         for one in ordered:
-            for ports in one.tcp if protocol == "tcp" else one.udp:
+            for ports in _ports(one, protocol):
                 free = _without(_range(ports), taken)
                 taken += free
-                found += [(str(first) if first == last else f"{first}-{last}", one.id) for first, last in free]
+                found += [(_text(*part), one.id) for part in free]
         yield from _map(f"{protocol} dport", found)
 
 
 def _map(field: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:
     if found:
-        yield f"{field} vmap {{ {', '.join(f'{value} : jump consumer_{_word(name)}' for value, name in found)} }}"
+        yield f"{field} vmap {{ {', '.join(f'{value} : jump {_chain(name)}' for value, name in found)} }}"
 
 
-def _word(text: str) -> str:
-    """Return what nft takes as a name."""
-    return text.replace("-", "_").replace(".", "_")
+def _shared(services: Sequence[consumer_im.ConsumerService]) -> dict[str, list[consumer_im.ConsumerService]]:
+    """Return the ports that several permitted services use, as `tcp-4244` or `udp-5000-5010`, with all of these."""
+    found = {}
+    for protocol in ("tcp", "udp"):
+        used = [(_range(ports), one) for one in services if one.permitted_until for ports in _ports(one, protocol)]
+        edges = sorted({edge for (first, last), _ in used for edge in (first, last + 1)})
+        for first, after in itertools.pairwise(edges):
+            users = [one for (low, high), one in used if low <= first and after - 1 <= high]
+            if len(users) > 1:
+                found[f"{protocol}-{_text(first, after - 1)}"] = users
+    return found
+
+
+def _chain(name: str) -> str:
+    """Return what nft takes as the name of a chain."""
+    return f"consumer_{name.replace('-', '_').replace('.', '_')}"
+
+
+def _ports(service: consumer_im.ConsumerService, protocol: str) -> tuple[str, ...]:
+    return service.tcp if protocol == "tcp" else service.udp
+
+
+def _text(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _range(ports: str) -> tuple[int, int]:

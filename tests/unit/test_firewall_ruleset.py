@@ -302,6 +302,24 @@ def test_consumer_services_are_refused_before_anything_is_diverted_or_let_throug
     assert not re.search(r"jump consumer|consumer_", ruleset(site_of(tmp_path, {}, "external"), "im-ext"))
 
 
+def test_a_port_of_two_permitted_services_is_open_in_the_time_of_each(tmp_path: Path) -> None:
+    text = ruleset(site_of(tmp_path, {"{service: telegram,": "{service: viber,"}, "external"), "gw")
+    (tcp,) = [rule for rule in chain(text, "consumer") if rule.startswith("tcp dport vmap")]
+    assert "{ 6665-6669 : jump consumer_tcp_6665_6669, 194 : jump consumer_irc, 6660-6664 : jump consumer_irc, " in tcp
+    assert ", 4244 : jump consumer_viber, 6670 : jump consumer_viber, " in tcp
+    irc = "meta time >= 1769904000 meta time < 1793448000 return"
+    viber = f"meta time < {int(moment('2027-02-01').timestamp())} return"
+    shared = chain(text, "consumer_tcp_6665_6669")
+    assert [rule for rule in shared if "return" in rule] == [
+        f"{ip} saddr @desktops{version} {time}" for time in (irc, viber) for ip, version in (("ip", 4), ("ip6", 6))
+    ]
+    # after their time it is refused like any, and the log names the first of them
+    assert shared[4:] == chain(text, "consumer_irc")[2:]
+    # what one of them uses alone has its own time only
+    assert [rule for rule in chain(text, "consumer_irc") if "return" in rule] == shared[:2]
+    assert [rule for rule in chain(text, "consumer_viber") if "return" in rule] == shared[2:4]
+
+
 def test_only_the_ports_between_servers_lead_out_of_the_external_server_and_in(tmp_path: Path) -> None:
     site = site_of(tmp_path, {}, "external")
     for host, name in (("gw", "forward"), ("im-ext", "output"), ("im-ext", "input")):
