@@ -24,6 +24,7 @@ from system import controls, mutation
 from system.controls import Breakage, Control, NotApplicable, Seen, load_all
 from system.network import Firewall, let_pass
 from system.site_facts import HostFacts, SiteFacts
+from system.test_r7_consumer_im import _by_port, catalogue
 from system.test_r8_contacts import expected_contacts
 
 REGISTER = load_all()
@@ -50,6 +51,14 @@ def test_entries_are_fit_for_an_owner(entry: Control) -> None:
     assert len(entry.says) <= 130
     assert entry.function.__name__.startswith("test_")
     assert "seen" in mutation.parameters(entry)
+
+
+def test_consumer_services_are_known_by_their_ports_of_either_protocol() -> None:
+    services = catalogue()
+    ports = _by_port([services["viber"], services["whatsapp"], services["discord"]])
+    assert ports["tcp", 4244] == {"viber", "whatsapp"}
+    assert ports["udp", 4244] == {"viber"}
+    assert ports["udp", 65535] == {"discord"}, "it has no ports by TCP, and its name must be in the log all the same"
 
 
 def test_practices_of_this_version_have_controls() -> None:
