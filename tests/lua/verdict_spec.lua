@@ -2,6 +2,7 @@
 local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
 local verdicts = helper.load("sallyport", "verdict");
 local policy, now = helper.policy(), helper.now;
+local function yes() return true; end
 
 local function facts(over)
 	local f = { stanza = "message"; source = "person"; from = "alice"; target = "person"; to = "bob" };
@@ -168,8 +169,8 @@ describe("the verdict at the border", function()
 		{ "refused transfer", { carries = "transfer" } };
 		{ "refused transfer", { carries = "transfer"; call = true } };
 		{ "refused length", { carries = "length" } };
-		{ "refused transfer", { data = true } };
-		{ "refused partner-payload", { data = true; within = true } };
+		{ "refused transfer", { has_data = yes } };
+		{ "refused partner-payload", { has_data = yes; within = true } };
 		{ "refused invitation", { invites = { {} } } };
 		{ "refused invitation", { invites = { { person = "alice"; room = "staff" } } } };
 		{ "refused partner-payload", { within = true } };
@@ -223,10 +224,22 @@ describe("the verdict at the border", function()
 	end);
 
 	it("refuses links to files in what comes in, unless the site permits them", function()
-		assert.equal("refused partner-link", inward({ link = true }));
-		assert.equal("refused partner-link", inward({ link = true; data = true }));
-		assert.equal("refused transfer", inward({ link = true; data = true }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
-		assert.equal("allowed partner", inward({ link = true }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
+		assert.equal("refused partner-link", inward({ has_link = yes }));
+		assert.equal("refused partner-link", inward({ has_link = yes; has_data = yes }));
+		assert.equal("refused transfer", inward({ has_link = yes; has_data = yes }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
+		assert.equal("allowed partner", inward({ has_link = yes }, helper.external_policy(function(d) d.partner_links = "permit"; end)));
+	end);
+
+	it("looks through the text of nobody who may not write, and of nothing that is refused anyway", function()
+		local function never() error("looked at"); end
+		local unread = { has_link = never; has_data = never };
+		for why, over in pairs({
+			stranger = { contact = "dave" }; rate = { flood = true }; malformed = { malformed = true }; length = { carries = "length" };
+			["partner-payload"] = { within = true }; ["partner-room"] = { type = "groupchat" };
+		}) do
+			for key, value in pairs(unread) do over[key] = value; end
+			assert.equal("refused " .. why, inward(over));
+		end
 	end);
 
 	it("refuses what is too much before anything else", function()

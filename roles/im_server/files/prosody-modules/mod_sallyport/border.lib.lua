@@ -130,7 +130,7 @@ function M.inbound(event, seen, where)
 		answer_probe(stanza, seen.to);
 		return true;
 	else
-		rebuilt.presence(stanza, function(words) return where.link(words, seen.domain); end);
+		rebuilt.presence(stanza, function(words) return where.link({ name = "status"; attr = {}; words }, seen.domain); end);
 	end
 	return nil;
 end

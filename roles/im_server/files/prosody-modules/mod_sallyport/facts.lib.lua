@@ -43,15 +43,15 @@ local M = {};
 
 local looked = setmetatable({}, { __mode = "k" }); -- presence whose content may pass
 
-local is_call = transfers.is_call;
+local is_call, begins = transfers.is_call, transfers.begins;
 
 -- Only the server makes copies for other devices (XEP-0280) and answers of the archive (XEP-0313). A client that
 -- takes them from somebody else shows words that nobody wrote (CVE-2017-5589 and its like).
 local function is_forged(child)
 	local xmlns = child.attr.xmlns;
 	if not xmlns then return false; end
-	return xmlns:find("urn:xmpp:carbons:", 1, true) == 1 and (child.name == "sent" or child.name == "received")
-		or xmlns:find("urn:xmpp:mam:", 1, true) == 1;
+	return begins(xmlns, "urn:xmpp:carbons:") and (child.name == "sent" or child.name == "received")
+		or begins(xmlns, "urn:xmpp:mam:");
 end
 
 -- Sorts an address: class, then the person's or the room's name, then the nickname in the room.
@@ -125,13 +125,13 @@ local function read_message(stanza, facts, places)
 	if facts.answer then return; end
 	if facts.direction then
 		facts.carries = transfers.crossing(stanza, facts.bytes);
-		facts.data = links.embeds(stanza);
+		facts.has_data = function() return links.embeds(stanza); end;
 	elseif facts.look then
 		facts.carries, facts.unknown = transfers.message(stanza, facts.bytes, places.files_domain);
 	end
 	if facts.domain then
 		facts.within = not payloads.permitted(stanza);
-		facts.link = facts.source == "partner" and places.link(stanza, facts.domain);
+		facts.has_link = facts.source == "partner" and function() return places.link(stanza, facts.domain); end;
 	end
 	facts.invites = invitations(stanza, facts, places);
 	if #facts.invites > 0 then
@@ -164,7 +164,7 @@ end
 -- Members of a room ask it and search its archive; whatever else sets something is a change of the room.
 local function changes_room(stanza, xmlns)
 	if stanza.attr.type ~= "set" then return xmlns == "http://jabber.org/protocol/muc#owner"; end
-	return not (xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1);
+	return not (xmlns and begins(xmlns, "urn:xmpp:mam:"));
 end
 
 -- Prosody looks at the name of the first child only, whatever its namespace.
@@ -205,7 +205,7 @@ local function read_iq(stanza, facts)
 			facts.kind, facts.roster_change = "roster", true;
 		elseif set and xmlns == "jabber:iq:register" and asks_removal(payload) then
 			facts.kind, facts.account_removal = "account", true;
-		elseif set and payload.name == "prefs" and xmlns and xmlns:find("urn:xmpp:mam:", 1, true) == 1 then
+		elseif set and payload.name == "prefs" and xmlns and begins(xmlns, "urn:xmpp:mam:") then
 			facts.archive_change = true;
 		end
 	end
@@ -242,7 +242,7 @@ local readers = { message = read_message; presence = read_presence; iq = read_iq
 --         target ("self", "person", "server", "rooms", "room", "occupant", "files", "partner", "foreign"), to (name),
 --         contact and domain (of an address at a partner), direction ("in", "out"; across the border), answer,
 --         device (it is delivered to one), carries (the rule by which its content is refused), unknown (what of its content is
---         taken off), …
+--         taken off), has_link and has_data (functions, which look through all of its text: for what may else pass), …
 function M.read(stanza, places, arrives)
 	local attr = stanza.attr;
 	local facts = { stanza = stanza.name; type = attr.type };

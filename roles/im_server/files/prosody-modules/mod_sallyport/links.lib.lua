@@ -13,16 +13,19 @@ local FILES = {
 	["http://jabber.org/protocol/url-data"] = true; -- XEP-0103
 };
 
--- What a reader does not see, but a program that looks for a name would stumble over.
+-- Whatever is looked for in the words of others takes time in proportion to their length: a pattern here is anchored, or
+-- takes a whole run of a class and wants nothing after it, or works on a piece of bounded length.
+
+-- What a reader does not see, but a program that looks for a name would stumble over: first and last mark of each range.
 local UNSEEN = {
-	"\194\173", -- soft hyphen
-	"\216\156", -- Arabic letter mark
-	"\225\160\142", -- Mongolian vowel separator
-	"\226\128[\139-\143]", -- zero width, directions
-	"\226\128[\168-\174]", -- separators, directions
-	"\226\129[\160-\175]", -- joiners, isolates
-	"\239\184[\128-\143]", -- variation selectors
-	"\239\187\191", -- byte order mark
+	{ 0xAD, 0xAD }, -- soft hyphen
+	{ 0x61C, 0x61C }, -- Arabic letter mark
+	{ 0x180E, 0x180E }, -- Mongolian vowel separator
+	{ 0x200B, 0x200F }, -- zero width, directions
+	{ 0x2028, 0x202E }, -- separators, directions
+	{ 0x2060, 0x206F }, -- joiners, isolates
+	{ 0xFE00, 0xFE0F }, -- variation selectors
+	{ 0xFEFF, 0xFEFF }, -- byte order mark
 };
 
 -- Other full stops that count as one in a name (RFC 3490, 3.1), and the wide forms of the marks in a link.
@@ -31,27 +34,58 @@ local ALIKE = {
 	["\239\188\154"] = ":"; ["\239\188\143"] = "/";
 };
 
--- A text as it is compared: small letters, one kind of full stop, and `instead` for each mark that is not seen.
-local function plain(text, instead)
-	for _, pattern in ipairs(UNSEEN) do text = text:gsub(pattern, instead); end
-	for mark, usual in pairs(ALIKE) do text = text:gsub(mark, usual); end
-	return text:lower();
+-- A mark below U+10000 in UTF-8; busted may run on a Lua that has no library for it.
+local function encoded(code)
+	if code < 0x800 then return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64); end
+	return string.char(0xE0 + math.floor(code / 4096), 0x80 + math.floor(code / 64) % 64, 0x80 + code % 64);
+end
+
+-- What stands for each of these marks when `instead` stands for those that are not seen.
+local function replacements(instead)
+	local set = {};
+	for mark, usual in pairs(ALIKE) do set[mark] = usual; end
+	for _, range in ipairs(UNSEEN) do
+		for code = range[1], range[2] do set[encoded(code)] = instead; end
+	end
+	return set;
+end
+
+local WITHOUT, APART = replacements(""), replacements(" ");
+
+-- A text as it is compared: small letters, one kind of full stop, and something else for each mark that is not seen.
+local function plain(text, marks)
+	return (text:lower():gsub("[\194-\244][\128-\191]+", marks));
 end
 
 -- Marks of other scripts that end a name, like those of ASCII do.
-local ENDS = { "\194[\128-\191].*", "\226[\128\129].*", "\227\128.*", "\239\188[\129-\143].*" };
+local ENDS = { "\194[\128-\191]", "\226[\128\129]", "\227\128", "\239\188[\129-\143]" };
 
--- The host of what follows the slashes in a link: without user, port, and what cannot be part of a name.
-local function host_of(rest)
-	local host = rest:match("^[^/\\?#%s]*"):gsub("^.*@", ""):match("^[^\"'<>()%[%]{}|:]*");
-	host = host:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end);
-	host = plain(host, "");
-	for _, pattern in ipairs(ENDS) do host = host:gsub(pattern, ""); end
-	return (host:gsub("[.,;!]+$", ""));
+-- A name is at most 255 bytes long, and each of them may be written as three.
+local LONGEST = 1024;
+
+-- The host at the beginning of this text: without port, and what cannot be part of a name.
+local function host_of(text)
+	local host = text:sub(1, LONGEST):match("^[^/\\?#%s\"'<>()%[%]{}|:]*");
+	host = plain(host:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end), WITHOUT);
+	for _, pattern in ipairs(ENDS) do
+		local place = host:find(pattern);
+		if place then host = host:sub(1, place - 1); end
+	end
+	return host:match("^.*[^.,;!]") or "";
 end
 
 local function is_below(host, domain)
 	return host == domain or host:sub(-#domain - 1) == "." .. domain;
+end
+
+-- An address of IPv4, in any form that browsers take: 127.0.0.1, 127.1, 2130706433, 0x7f.1 (a name never ends in a number).
+local function is_number(host)
+	local last = host:match("^.*%.(.*)$") or host;
+	return last:find("^%d+$") ~= nil or last:find("^0x%x*$") ~= nil;
+end
+
+local function is_four_numbers(host)
+	return host:find("^%d%d?%d?%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?$") ~= nil;
 end
 
 -- A file in the text itself (RFC 2397); "data: 5" is none.
@@ -60,25 +94,62 @@ local function is_data(text)
 end
 
 -- Addresses that work without slashes; "xmpp:somebody@partner.example" is a person.
-local WEB = { "https?$", "ftps?$", "sftp$" };
+local WEB = { "http", "https", "ftp", "ftps", "sftp" };
 
 local function is_web(scheme)
 	for _, ending in ipairs(WEB) do
-		if scheme:find(ending) then return true; end
+		if scheme:sub(-#ending) == ending then return true; end
 	end
 	return false;
 end
 
--- What programs make a link of though it has no scheme: a name with a path, or one that begins with www. What an address
--- with a scheme goes on with is no name of its own.
+-- Where the host of an address begins, behind a user if there is one. Many addresses in one piece without a slash have the
+-- same end and the same user: it is looked for once.
+local function hosts_in(text)
+	local stop, user = 0, 0;
+	return function(place)
+		if place > stop then
+			stop = text:match("^[^/\\?#%s]*()", place);
+			user = place + #(text:sub(place, stop - 1):match("^.*@") or "");
+		end
+		return math.max(place, user);
+	end;
+end
+
+-- Calls look(host, text from there on, whether it is one for a browser) for each address with a scheme, until that returns true.
+-- @return whether it did; then the text without the addresses that have slashes: what they go on with is no name of its own
+local function with_scheme(text, look)
+	local rest, over, host_at, looked = {}, 1, hosts_in(text), 0;
+	for first, word, colon in text:gmatch("()([%w+.-]+)()") do
+		if text:byte(colon) == 58 and word:find("%a") then
+			local place = text:match("^[/\\]*()", colon + 1);
+			local slashes, web = place - colon - 1, is_web(word);
+			local begin = (slashes > 0 or web) and host_at(place) or looked;
+			if begin ~= looked then
+				looked = begin;
+				if look(text:sub(begin, begin + LONGEST), web or slashes > 1) then return true; end
+			end
+			if slashes > 0 and first >= over then
+				rest[#rest + 1] = text:sub(over, first - 1);
+				over = text:match("^[^%s\"'<>()%[%]{}|,;]*()", place);
+			end
+		end
+	end
+	rest[#rest + 1] = text:sub(over);
+	return false, table.concat(rest, " ");
+end
+
+-- What programs make a link of though it has no scheme: a name with a path, or one that begins with www.
 local function is_bare_link(text, is_theirs)
-	text = text:gsub("%a[%w+.-]*:[/\\]+[^%s\"'<>()%[%]{}|,;]*", " ");
 	for host, place in text:gmatch("([%w.%%\128-\255-]+)()") do
 		local path = text:find("^:?%d*[/\\]", place) ~= nil;
-		if (path or host:find("^www%.")) and is_theirs(host_of(host)) then return true; end
+		-- 10.0.0.0/8 is a network
+		if path and is_four_numbers(host) and not text:find("^/%d%d?%f[^%w./]", place) then return true; end
+		host = host:sub(-LONGEST);
+		if (path or host:sub(1, 4) == "www.") and is_theirs(host_of(host)) then return true; end
 		-- words and marks of another script may stand beside it without a space
 		for name in host:gmatch("[%w.%%-]+") do
-			if (path or name:find("^www%.")) and is_theirs(host_of(name)) then return true; end
+			if name ~= host and (path or name:sub(1, 4) == "www.") and is_theirs(host_of(name)) then return true; end
 		end
 	end
 	return false;
@@ -123,26 +194,30 @@ end
 function M.found(stanza, names, ascii)
 	local wanted = {};
 	for index, name in ipairs(names) do wanted[index] = ascii(name) or name; end
+	-- @return whether it is the partner's; then its form in ASCII
 	local function is_theirs(host)
-		local plain_host = ascii(host) or host;
+		local plain_host = host:find("[\128-\255]") and ascii(host) or host;
 		for index, name in ipairs(names) do
 			if is_below(host, name) or is_below(plain_host, wanted[index]) then return true; end
 		end
-		return false;
+		return false, plain_host;
+	end
+	-- what has no name is nobody's, and may be the partner's
+	local function is_file_there(address, web)
+		if web and address:find("^%[%x*:") then return true; end
+		local theirs, host = is_theirs(host_of(address));
+		return theirs or web and is_number(host);
 	end
 	local function holds_link(text, bare)
 		if text:find("aesgcm:", 1, true) or is_data(text) then return true; end
-		for scheme, slashes, place in text:gmatch("(%a[%w+.-]*):([/\\]*)()") do
-			if slashes ~= "" or is_web(scheme) then
-				if is_theirs(host_of(text:sub(place, place + 1024))) then return true; end
-			end
-		end
-		return bare and is_bare_link(text, is_theirs);
+		local found, rest = with_scheme(text, is_file_there);
+		return found or bare and is_bare_link(rest, is_theirs) or false;
 	end
 	-- A mark that is not seen may end a name or stand in it, as the reader's program likes.
 	return anywhere(stanza, function(text, attribute)
 		local bare = not attribute or ADDRESSES[attribute];
-		return holds_link(plain(text, ""), bare) or holds_link(plain(text, " "), bare);
+		local whole, apart = plain(text, WITHOUT), plain(text, APART);
+		return holds_link(whole, bare) or whole ~= apart and holds_link(apart, bare);
 	end, is_file);
 end
 
@@ -157,7 +232,7 @@ end
 function M.embeds(stanza, encrypted, skipped)
 	return anywhere(stanza, function(text)
 		if not has_colon(text) then return false; end
-		local whole = plain(text, "");
+		local whole = plain(text, WITHOUT);
 		return is_data(whole) or encrypted and whole:find("aesgcm:", 1, true) ~= nil;
 	end, nil, skipped);
 end

@@ -36,7 +36,7 @@ end
 
 --- What of presence is for others to see: availability and words. Anything else would only lead to questions that are refused.
 -- @param stanza changed in place
--- @param has_link function(element) -> whether its words must not pass, or nil
+-- @param has_link function(words) -> whether they must not pass, or nil
 function M.presence(stanza, has_link)
 	local names = {};
 	for name in pairs(stanza.attr) do names[#names + 1] = name; end
@@ -54,9 +54,12 @@ function M.presence(stanza, has_link)
 		elseif tag.name == "priority" and not priority and text:find("^[+-]?%d%d?%d?$") and tonumber(text) >= -128 and tonumber(text) <= 127 then
 			priority = text;
 			stanza:text_tag("priority", priority);
-		elseif tag.name == "status" and text ~= "" and statuses < MOST_STATUSES and not (has_link and has_link(tag)) then
-			statuses = statuses + 1;
-			stanza:text_tag("status", cut(text, LONGEST_STATUS), { ["xml:lang"] = language(tag) });
+		elseif tag.name == "status" and text ~= "" and statuses < MOST_STATUSES then
+			local words = cut(text, LONGEST_STATUS);
+			if not (has_link and has_link(words)) then
+				statuses = statuses + 1;
+				stanza:text_tag("status", words, { ["xml:lang"] = language(tag) });
+			end
 		end
 	end
 	return stanza;

@@ -122,9 +122,16 @@ local ANSWERS = {
 };
 local MOST_OF_AN_ANSWER = 8192; -- bytes
 
+-- Whatever the length of the text: one that stands at each of many elements would else be searched at each.
+function M.begins(text, start)
+	return text:sub(1, #start) == start;
+end
+
+local begins = M.begins;
+
 --- Is this a call, or something else that is arranged like one (Jingle)?
 function M.is_call(xmlns)
-	return xmlns ~= nil and (xmlns:find("urn:xmpp:jingle", 1, true) == 1 or xmlns:find("urn:xmpp:call-", 1, true) == 1);
+	return xmlns ~= nil and (begins(xmlns, "urn:xmpp:jingle") or begins(xmlns, "urn:xmpp:call-"));
 end
 
 -- Does an element, or one in it, carry a file?
@@ -154,8 +161,9 @@ end
 --- Is this the address of a file at the site's own files service?
 function M.is_own_file(url, domain)
 	if not (url and domain) then return false; end
-	local host, port = url:match("^%s*https://([%w.-]+)(:?%d*)/[^%s\\#@]*%s*$");
-	return host ~= nil and port ~= ":" and host:lower() == domain;
+	local host, behind = url:match("^%s*https://([%w.-]*)()");
+	if not host or host:lower() ~= domain then return false; end
+	return url:find("^/[^%s\\#@]*%s*$", url:match("^:%d+()", behind) or behind) ~= nil;
 end
 
 -- What the reader's program fetches by itself must lie where the scanner has seen it.

@@ -120,8 +120,9 @@ local function crossing(policy, facts)
 	if facts.invites and #facts.invites > 0 then return M.refuse("invitation"); end
 	if facts.stanza == "message" and facts.type == "groupchat" then return M.refuse("partner-room"); end
 	if facts.within then return M.refuse("partner-payload"); end
-	if facts.link and policy.partner_links ~= "permit" then return M.refuse("partner-link"); end
-	if facts.data then return M.refuse("transfer"); end
+	-- last, when it is known that all else may pass: these look through the text
+	if facts.has_link and policy.partner_links ~= "permit" and facts.has_link() then return M.refuse("partner-link"); end
+	if facts.has_data and facts.has_data() then return M.refuse("transfer"); end
 	return allow("partner");
 end
 

@@ -1,0 +1,81 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Whatever somebody writes, it is looked through in a time that grows with its length and no faster: the server does one
+-- thing at a time, and a single slow pattern is a server that answers nobody.
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+local links, transfers = helper.load("sallyport", "links"), helper.load("sallyport", "transfers");
+local published = helper.load("sallyport", "published");
+local e = helper.element;
+
+local SMALL, WHOLE = 16384, 262144; -- the longest message; the longest stanza
+-- Seconds of processor time. A machine of any use takes a tenth of that; what is quadratic takes seconds for the small one.
+local AT_MOST = { [SMALL] = 0.25; [WHOLE] = 2.0 };
+
+local XHTML, OOB = "http://www.w3.org/1999/xhtml", "jabber:x:oob";
+
+-- What is repeated, and what the text begins and ends with.
+local TEXTS = {
+	{ "a" }, { "1" }, { "." }, { "," }, { " " }, { ":" }, { "/" }, { "\\" }, { "-" }, { "%" }, { "%2E" }, { "@" }, { "[" }, { "\"" }, { ";" },
+	{ "a:" }, { "a:/" }, { "http:" }, { "http://" }, { "http:a" }, { "a1+.-" }, { "www." }, { "a/" }, { "a." }, { "a.b/" }, { "a:1" }, { "a@" },
+	{ "http:a@" }, { "x " }, { ". " }, { ",.;!" }, { "a\n" }, { "data:" }, { "data:a" }, { "data:a/" }, { "data:a/a" }, { "aesgcm" },
+	{ "\226\128\139" }, { "a\226\128\139" }, { "\231\156\139" }, { "\239\188\154" }, { "\194\171" }, { "http:\227\128\130" }, { "\195\164" },
+	{ "a", "http://" }, { "a", "https:" }, { "1", "https://" }, { "1", "https://a:" }, { ".", "http://a" }, { ",", "http://", "a" },
+	{ "a@", "http://" }, { "a", "http://", "@partner.example" }, { ";", "http://partner.example", "a" }, { "a", "data:" }, { "a/", "data:" },
+	{ "1", "a:" }, { "/", "a:" }, { "a", "www." }, { "a", "", "/x" }, { ",", "", "x/" }, { " ", "https://files.im.x/a", "x" },
+	{ "1", "https://files.im.x:", "x" }, { "1", "https://1", "x" }, { "\n", "", "x" }, { " \t", "https://" }, { "http:1.", "", "x" },
+	{ "[a:", "http://" }, { "1.1.1.1/8" }, { "-----BEGIN PGP MESSAGE----" }, { "?OTR" }, { "eu.siacs" }, { "urn:xmpp:jingle" }, { "urn:xmpp:" },
+};
+
+local function text_of(case, size)
+	local before, after = case[2] or "", case[3] or "";
+	return before .. case[1]:rep(math.floor((size - #before - #after) / #case[1])) .. after;
+end
+
+local function ascii(host) return host; end
+
+-- Everything that looks at the words of others, given one text.
+local LOOKS = {
+	["a body from a partner"] = function(text) return links.found(e("message", e("body", text)), { "partner.example" }, ascii); end;
+	["an attribute from a partner"] = function(text)
+		return links.found(e("message", e("a " .. XHTML, { href = text })), { "partner.example" }, ascii);
+	end;
+	["a file in the text"] = function(text) return links.embeds(e("message", { id = text }, e("body", text)), true); end;
+	["an address at the site"] = function(text) return transfers.is_own_file(text, "files.im.x"); end;
+	["a name of a kind"] = function(text) return transfers.is_call(text); end;
+	["a message to a colleague"] = function(text)
+		local html = e("html http://jabber.org/protocol/xhtml-im", e("body " .. XHTML, e("p " .. XHTML, { style = text })));
+		for _, part in ipairs({ e("body", text), e("subject", text), e("x " .. OOB, e("url " .. OOB, text)), html, e("x urn:x", { a = text }) }) do
+			transfers.message(e("message", part), 1, "files.im.x");
+		end
+		transfers.message(e("message", { id = text }, e("reference urn:xmpp:reference:0", { uri = text })), 1, "files.im.x");
+	end;
+	["presence of a colleague"] = function(text)
+		transfers.presence(e("presence", e("status", text), e("x vcard-temp:x:update", e("photo vcard-temp:x:update", text))), 1);
+	end;
+	["a question and an answer"] = function(text)
+		transfers.question(e("iq", { type = "get" }, e("ping urn:xmpp:ping", { a = text })), 1, true);
+		transfers.result(e("iq", e("query jabber:iq:version", e("name jabber:iq:version", text))), 1);
+	end;
+	["what is published"] = function(text)
+		published.refused(e("pubsub http://jabber.org/protocol/pubsub", e("publish http://jabber.org/protocol/pubsub", { node = text })));
+		published.refused(e("query", { xmlns = text }));
+	end;
+};
+
+local function seconds(look, text)
+	local begun = os.clock();
+	look(text);
+	return os.clock() - begun;
+end
+
+describe("the time for the worst texts is in proportion to their length:", function()
+	for name, look in pairs(LOOKS) do
+		it(name, function()
+			for _, case in ipairs(TEXTS) do
+				for _, size in ipairs({ SMALL, WHOLE }) do
+					local taken = seconds(look, text_of(case, size));
+					assert.is_true(taken < AT_MOST[size], ("%s%s… of %d bytes: %.2f s"):format(case[2] or "", case[1], size, taken));
+				end
+			end
+		end);
+	end
+end);
