@@ -24,8 +24,9 @@ from decision_point.server import HERE, Policy, Server
 
 DOMAIN = "ext.test.example"
 PARTNER, HOSTILE = "partner.example", "hostile.example"
+LIAR = "liar.example"  # no server is there, but for what a test starts
 PORTS = {PARTNER: 6222, HOSTILE: 7222}
-ADDRESSES = {PARTNER: "127.0.0.2", HOSTILE: "127.0.0.3"}
+ADDRESSES = {PARTNER: "127.0.0.2", HOSTILE: "127.0.0.3", LIAR: "127.0.0.4"}
 ROLE = HERE.parents[1] / "roles" / "im_server"
 PATIENCE = 5.0
 NEVER = "2999-01-01T00:00:00Z"
@@ -188,6 +189,7 @@ class Outside(Server):
             "update-ca-certificates >/dev/null 2>&1",
         ]
         names = {DOMAIN: self.address, PARTNER: ADDRESSES[PARTNER]}
+        names[LIAR] = ADDRESSES[LIAR]
         names |= dict.fromkeys((HOSTILE, "sub.partner.example", "over.example", *PRETENDERS), ADDRESSES[HOSTILE])
         known = " ".join(f"{name}={address}" for name, address in names.items())
         log = "/var/log/neighbour/names"

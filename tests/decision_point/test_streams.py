@@ -11,14 +11,17 @@ import pytest
 from decision_point.authorities import make
 from decision_point.client import SASL, STREAM, error_of
 from decision_point.outside import (
+    ADDRESSES,
     DOMAIN,
     GOOD,
     HOSTILE,
+    LIAR,
     NEVER,
     PARTNER,
     PRETENDERS,
     StreamError,
     certificates,
+    partner,
     pretender,
 )
 from decision_point.server import EVENTS_PATH, instant
@@ -174,6 +177,37 @@ def test_a_partner_that_is_not_there(outside: Outside) -> None:
     bounced = alice.until(lambda e: e.get("id") == number and e.get("type") == "error")
     assert error_of(bounced)[:2] == ("cancel", "remote-server-not-found")
     assert told(outside, direction="out") == [("refused", "out", DOMAIN, "silent.example", "refused", "unreachable")]
+
+
+LIE = """
+import socket
+listener = socket.create_server(("ADDRESS", 5269))
+connection = listener.accept()[0]
+connection.recv(4096)
+connection.sendall(b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' id='x' version='1.0' from='liar.example' "
+    b"xmlns:stream='http://etherx.jabber.org/streams'><stream:error>"
+    b"<CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
+    b"Your account is locked: visit https://liar.example/unlock</text></stream:error></stream:stream>")
+connection.recv(4096)
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "shown"), [("policy-violation", "policy-violation"), ("visit-liar-example", "undefined-condition")]
+)
+def test_a_server_that_has_proven_nothing_says_nothing(outside: Outside, condition: str, shown: str) -> None:
+    """Whoever answers at a partner's address, before any TLS: its words reach neither a person nor the events."""
+    text = LIE.replace("ADDRESS", ADDRESSES[LIAR]).replace("CONDITION", condition)
+    outside.sh("cat > /tmp/liar.py; setsid python3 /tmp/liar.py >/tmp/liar.log 2>&1 &", text)
+    outside.wait("grep -q ': 0400007F:1495 .* 0A ' /proc/net/tcp")  # it listens
+    entry = partner("alice", name="Liar Ltd", contacts={"kim": "Kim"})
+    outside.offset = outside.change(partners={**outside.policy["partners"], LIAR: entry})
+    alice = outside.client("alice", available=False)
+    number = alice.message(f"kim@{LIAR}", "<body>hello</body>")
+    error = error_of(alice.until(lambda e: e.get("id") == number and e.get("type") == "error", 40))
+    assert error[2].endswith(f"the other server says {shown}"), error
+    (event,) = outside.eventually(1, kind="stream", to=LIAR)
+    assert event["reason"] == f"the other server says {shown}"
 
 
 def test_no_name_of_a_foreign_domain_is_looked_up(outside: Outside) -> None:

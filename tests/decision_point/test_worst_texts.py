@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from decision_point.client import DOMAIN as INTERNAL
 from decision_point.outside import DOMAIN, PARTNER, certificates
-from decision_point.server import DOMAIN as INTERNAL
 
 if TYPE_CHECKING:
     from decision_point.client import Client

@@ -80,16 +80,32 @@ local function watch_opening(session)
 	end
 end
 
+-- How another server may say why it ends a stream or proves nothing (RFC 6120, 4.9.3 and 6.5).
+local CONDITIONS = {};
+for condition in ([[bad-format bad-namespace-prefix conflict connection-timeout host-gone host-unknown improper-addressing
+	internal-server-error invalid-from invalid-namespace invalid-xml not-authorized not-well-formed policy-violation
+	remote-connection-failed reset resource-constraint restricted-xml see-other-host system-shutdown undefined-condition
+	unsupported-encoding unsupported-feature unsupported-stanza-type unsupported-version aborted account-disabled
+	credentials-expired encryption-required incorrect-encoding invalid-authzid invalid-mechanism malformed-request
+	mechanism-too-weak temporary-auth-failure]]):gmatch("%S+") do CONDITIONS[condition] = true; end
+
+-- What waited for a stream comes back with why it ended. Of the words of a server that has proven nothing yet, none do.
+local function without_words(remote)
+	if not remote or remote == "TLS negotiation failed" then return remote; end -- this one is Prosody's own
+	local condition = type(remote) == "table" and remote.condition or tostring(remote):match("^[%l-]+");
+	return "the other server says " .. (CONDITIONS[condition or ""] and condition or "undefined-condition");
+end
+
 local function watch_closing(session)
 	local close = session.close;
-	function session.close(self, reason, ...)
+	function session.close(self, reason, remote, ...)
 		local stream = streams[self];
 		if stream and not stream.closing then
 			stream.closing = true;
 			stream.fault = type(reason) == "table" and reason.condition or type(reason) == "string" and reason or nil;
 			stream.words = type(reason) == "table" and reason.text or nil;
 		end
-		return close(self, reason, ...);
+		return close(self, reason, without_words(remote), ...);
 	end
 end
 
