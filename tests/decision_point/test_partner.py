@@ -310,6 +310,23 @@ def test_answers_are_built_again(outside: Outside) -> None:
         assert [dict(child.attrib) for child in query[1:]] == [{"var": f"urn:{n}"} for n in range(199)]
 
 
+def test_ids_in_the_archive_are_the_archive_s(outside: Outside) -> None:
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    for writer, reader in ((carol, alice), (alice, carol)):
+        forged = "".join(
+            f"<stanza-id xmlns='urn:xmpp:sid:0' id='forged' by='{by}'/>"
+            for by in (reader.bare, reader.bare.upper(), writer.bare, DOMAIN)
+        )
+        text = f"archived once, by {writer.bare}"
+        writer.message(reader.bare, f"<body>{text}</body>{forged}<origin-id xmlns='urn:xmpp:sid:0' id='own'/>")
+        got = reader.heard(text)
+        assert got.find("{urn:xmpp:sid:0}origin-id") is not None
+        ids = [(e.get("by"), e.get("id")) for e in got.findall("{urn:xmpp:sid:0}stanza-id")]
+        assert "forged" not in [number for _, number in ids]
+        if reader is alice:
+            assert [by for by, _ in ids] == [ALICE]
+
+
 def test_what_is_archived_is_the_sites(outside: Outside) -> None:
     """No hint and no type keeps words out of the archive, or from a person's other devices."""
     alice, second, carol = outside.client("alice"), outside.client("alice", resource="two"), outside.visitor("carol")

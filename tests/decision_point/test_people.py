@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from decision_point.client import DOMAIN, FOREIGN, Component, error_of
+from decision_point.client import DOMAIN, FOREIGN, ROOMS, Component, error_of
 
 if TYPE_CHECKING:
     from decision_point.server import Server
@@ -45,6 +45,22 @@ def test_contacts_write_to_each_other_and_each_message_is_one_event(server: Serv
     assert (event["verdict"], event["rule"], event["from"], event["to"]) == ("allowed", "contact", alice.jid, bob.bare)
     assert event["content"] == ["body"]
     assert "hello" not in server.sh("cat /var/log/prosody/im-events.jsonl")
+
+
+def test_ids_in_the_archive_are_the_archive_s(server: Server) -> None:
+    alice, bob = server.client("alice"), server.client("bob")
+    hall = f"hall@{ROOMS}"
+    for client in (alice, bob):
+        client.join("hall")
+        client.settle()
+    forged = "".join(
+        f"<stanza-id xmlns='urn:xmpp:sid:0' id='forged' by='{by}'/>" for by in (alice.bare, bob.bare, hall, DOMAIN)
+    )
+    for to, kind, archive in ((bob.bare, "chat", bob.bare), (bob.jid, "normal", bob.bare), (hall, "groupchat", hall)):
+        alice.message(to, f"<body>archived once, {kind}</body>{forged}", kind)
+        got = bob.heard(f"archived once, {kind}")
+        ids = [(e.get("by"), e.get("id") == "forged") for e in got.findall("{urn:xmpp:sid:0}stanza-id")]
+        assert ids == [(archive, False)], to
 
 
 @pytest.mark.parametrize("resource", ["", "/one"])

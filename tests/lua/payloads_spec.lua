@@ -12,7 +12,7 @@ describe("what a message across the border carries", function()
 	for _, case in ipairs({
 		{ "body" }, { "subject" }, { "thread" }, { "active", "http://jabber.org/protocol/chatstates" }, { "request", "urn:xmpp:receipts" },
 		{ "displayed", "urn:xmpp:chat-markers:0" }, { "replace", "urn:xmpp:message-correct:0" }, { "retract", "urn:xmpp:message-retract:1" },
-		{ "delay", "urn:xmpp:delay" }, { "origin-id", "urn:xmpp:sid:0" }, { "stanza-id", "urn:xmpp:sid:0" }, { "store", "urn:xmpp:hints" },
+		{ "delay", "urn:xmpp:delay" }, { "origin-id", "urn:xmpp:sid:0" }, { "store", "urn:xmpp:hints" },
 		{ "reply", "urn:xmpp:reply:0" }, { "attention", "urn:xmpp:attention:0" }, { "nick", "http://jabber.org/protocol/nick" },
 	}) do
 		local name, xmlns = case[1], case[2];
@@ -25,6 +25,13 @@ describe("what a message across the border carries", function()
 			assert.is_false(permitted(element(name, "urn:x")));
 		end);
 	end
+
+	it("may come with what is taken off before it is delivered", function()
+		for name, xmlns in pairs({ ["no-store"] = "urn:xmpp:hints"; ["stanza-id"] = "urn:xmpp:sid:0" }) do
+			assert.is_true(permitted(element("body"), element(name, xmlns)));
+			assert.is_false(permitted(element("body"), element(name, xmlns, element("x", "urn:x"))));
+		end
+	end);
 
 	it("may have in it what its format has", function()
 		local reactions, oob = "urn:xmpp:reactions:0", "jabber:x:oob";

@@ -31,7 +31,7 @@ local PERMITTED = {
 	["urn:xmpp:fasten:0"] = names("apply-to", { ["urn:xmpp:message-retract:0"] = names("retract") });
 	[REACTIONS] = names("reactions", { [REACTIONS] = names("reaction") }); -- XEP-0444
 	["urn:xmpp:delay"] = names("delay"); -- XEP-0203
-	["urn:xmpp:sid:0"] = names("origin-id stanza-id"); -- XEP-0359
+	["urn:xmpp:sid:0"] = names("origin-id stanza-id"); -- XEP-0359; the second one is taken off
 	["urn:xmpp:hints"] = names("store no-store no-permanent-store no-copy"); -- XEP-0334; all but the first are taken off
 	["urn:xmpp:reply:0"] = names("reply"); -- XEP-0461
 	[FALLBACK] = names("fallback", { [FALLBACK] = names("body subject") }); -- XEP-0428

@@ -132,14 +132,19 @@ end
 
 local AGAINST = { ["no-store"] = true; ["no-permanent-store"] = true; ["no-copy"] = true };
 
---- What is archived and copied to a person's devices is the site's to say, not the writer's (XEP-0334); and a message with
--- words is no headline, which no archive keeps.
+-- The id in an archive is given by that archive (XEP-0359): Prosody takes off those in its own name, and delivers a copy that
+-- it made before, so that the reader would have two.
+local function is_the_sites(tag)
+	local xmlns = tag.attr.xmlns;
+	return xmlns == "urn:xmpp:hints" and AGAINST[tag.name] or xmlns == "urn:xmpp:sid:0" and tag.name == "stanza-id";
+end
+
+--- What is archived and copied to a person's devices is the site's to say, not the writer's (XEP-0334), and so is the id in
+-- the archive; and a message with words is no headline, which no archive keeps.
 -- @param stanza changed in place
 function M.message(stanza)
 	if stanza.name ~= "message" then return; end
-	stanza:maptags(function(tag)
-		return not (tag.attr.xmlns == "urn:xmpp:hints" and AGAINST[tag.name]) and tag or nil;
-	end);
+	stanza:maptags(function(tag) return not is_the_sites(tag) and tag or nil; end);
 	for shared in stanza:childtags("file-sharing", "urn:xmpp:sfs:0") do without_thumbnails(shared); end
 	if stanza.attr.type == "headline" and stanza:get_child("body") then stanza.attr.type = "normal"; end
 end
