@@ -170,6 +170,12 @@ def test_no_kind_of_stanza_passes_to_a_stranger(outside: Outside, name: str, to:
         assert not [e for e in other.seen if name in (e.get("from") or "") and e.get("type") not in asked]
 
 
+def formatted(inner: str) -> str:
+    """Returns formatted text (XEP-0071)."""
+    body = f"<body xmlns='http://www.w3.org/1999/xhtml'>{inner}</body>"
+    return f"<html xmlns='http://jabber.org/protocol/xhtml-im'>{body}</html>"
+
+
 COPY = (
     "<{0} xmlns='{1}'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='bob@ext.test.example' "
     "to='alice@ext.test.example' type='chat'><body>I am bob</body></message></forwarded></{0}>"
@@ -219,11 +225,12 @@ CARRIERS = {
     ),
     "named-encryption": ("partner-payload", "<body>?OTR:x</body><encryption xmlns='urn:xmpp:eme:0' namespace='otr'/>"),
     "openpgp": ("partner-payload", "<body>x</body><openpgp xmlns='urn:xmpp:openpgp:0'>AAAA</openpgp>"),
-    "script": (
-        "partner-payload",
-        "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'><p><script/></p>"
-        "</body></html>",
-    ),
+    "script": ("partner-payload", formatted("<p><script/></p>")),
+    "script in an address": ("partner-payload", formatted("<a href='java&#10;script:alert(1)'>x</a>")),
+    "script at an element": ("partner-payload", formatted("<p onmouseover='alert(1)'>x</p>")),
+    "picture": ("partner-payload", formatted("<img src='https://news.example/x.png' alt='x'/>")),
+    "picture in the text": ("partner-payload", formatted("<img src='data:image/png;base64,AAAA'/>")),
+    "address of a program": ("partner-payload", formatted("<a href='smb://news.example/x'>x</a>")),
     "media-sharing": (
         "partner-payload",
         "<reference xmlns='urn:xmpp:reference:0'><media-sharing xmlns='urn:xmpp:sims:1'/></reference>",
@@ -269,7 +276,8 @@ PERMITTED = (
     "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply:0'><body start='0' end='1'/></fallback>"
     "<reactions xmlns='urn:xmpp:reactions:0' id='x'><reaction>+</reaction></reactions>"
     "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
-    "<p>hi <em>you</em></p></body></html>"
+    "<p style='background: url(https://news.example/x.png)' class='c' title='t'>hi <em>you</em> "
+    "<a href='https://news.example/x' style='color: red'>there</a></p></body></html>"
 )
 
 
@@ -280,6 +288,9 @@ def test_what_clients_add_to_messages_crosses_both_ways(outside: Outside) -> Non
         got = reader.heard("all of it")
         names = {child.tag.split("}")[1] for child in got}
         assert {"thread", "active", "request", "markable", "replace", "store", "reply", "fallback", "html"} <= names
+        page = "{http://www.w3.org/1999/xhtml}"
+        (words,), (link,) = got.iter(f"{page}p"), got.iter(f"{page}a")
+        assert (words.attrib, link.attrib) == ({"title": "t"}, {"href": "https://news.example/x"})
     assert [e["verdict"] for e in outside.events(kind="message")] == ["allowed", "allowed"]
 
 
@@ -334,12 +345,12 @@ LINKS = {
     "aesgcm": "<body>aesgcm://elsewhere.example/x#1</body>",
     "capitals": "<body>see HTTPS://FILES.PARTNER.EXAMPLE/x.exe</body>",
     "second body": "<body>fine</body><body xml:lang='de'>https://partner.example/x</body>",
-    "xhtml": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
-    "<a href='https://partner.example/x'>click</a></body></html>",
-    "data": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
-    "<img src='data:image/png;base64,AAAA'/></body></html>",
-    "picture": "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
-    "<img src='https://elsewhere.example/x.png'/></body></html>",
+    "xhtml": formatted("<a href='https://partner.example/x'>click</a>"),
+    "data": "<body>data:image/png;base64,AAAA</body>",
+    "number": "<body>https://127.0.0.2/x.exe</body>",
+    "other number": "<body>http:0x7f000001</body>",
+    "long number": "<body>https://[::1]/x</body>",
+    "number in formatted text": formatted("<a href='http://127.1/x'>click</a>"),
     "subject": "<subject>https://partner.example/x</subject>",
 }
 

@@ -39,7 +39,7 @@ describe("what a message across the border carries", function()
 		assert.is_true(permitted(element("fallback", FALLBACK, element("body", FALLBACK))));
 		assert.is_true(permitted(element("x", oob, element("url", oob), element("desc", oob))));
 		assert.is_true(permitted(element("apply-to", "urn:xmpp:fasten:0", element("retract", "urn:xmpp:message-retract:0"))));
-		local words = element("p", XHTML, element("strong", XHTML, element("a", XHTML)));
+		local words = element("p", XHTML, element("strong", XHTML, element("a", XHTML), element("br", XHTML)));
 		assert.is_true(permitted(element("html", "http://jabber.org/protocol/xhtml-im", element("body", XHTML, words))));
 	end);
 
@@ -51,6 +51,31 @@ describe("what a message across the border carries", function()
 		end
 		assert.is_false(permitted(element("fallback", FALLBACK, element("body", FALLBACK, element("x", "urn:x")))));
 		assert.is_false(permitted(element("apply-to", "urn:xmpp:fasten:0", element("external", "urn:x"))));
+	end);
+
+	local function formatted(name, attr)
+		local inner = element(name, XHTML);
+		for key, value in pairs(attr) do inner.attr[key] = value; end
+		return element("html", "http://jabber.org/protocol/xhtml-im", element("body", XHTML, element("p", XHTML, inner)));
+	end
+
+	it("has formatted text without pictures and scripts, and with known addresses only", function()
+		for _, address in ipairs({ "https://news.example/a?b#c", "HTTP://x", "mailto:a@b", "xmpp:a@b?message", " https://x" }) do
+			assert.is_true(permitted(formatted("a", { href = address })), address);
+		end
+		for _, address in ipairs({
+			"javascript:alert(1)", "JavaScript:alert(1)", " java\nscript:alert(1)", "\1javascript:1", "vbscript:x", "data:text/html,x", "file:///x",
+			"smb://x/y", "ms-word:ofe|u|https://x/y.docx", "//x.example/y", "y.exe", "", "https", ":https://x", "x:https://y", "cid:x",
+		}) do
+			assert.is_false(permitted(formatted("a", { href = address })), address);
+		end
+		assert.is_true(permitted(formatted("span", { style = "color: red"; ["xml:lang"] = "de"; title = "x"; class = "y" })));
+		for _, name in ipairs({ "onclick", "onmouseover", "src", "cite", "action", "background", "data-x", "urn:x\1href", "HREF" }) do
+			assert.is_false(permitted(formatted("span", { [name] = "x" })), name);
+		end
+		assert.is_false(permitted(formatted("span", { href = "https://x" })));
+		assert.is_false(permitted(formatted("img", {})));
+		assert.is_false(permitted(formatted("img", { alt = "x" })));
 	end);
 
 	for _, case in ipairs({

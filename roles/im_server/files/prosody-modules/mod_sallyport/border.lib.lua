@@ -122,6 +122,7 @@ function M.inbound(event, seen, where)
 		rebuilt.answer(stanza);
 	elseif stanza.name ~= "presence" then
 		rebuilt.message(stanza);
+		rebuilt.formatted(stanza);
 		open:ask(stanza.name, from, to, id);
 	elseif seen.subscription then
 		answer_subscription(stanza, seen.to);
@@ -145,6 +146,7 @@ end
 --- Notes after the verdict what may go out.
 function M.after_outbound(stanza, seen)
 	if seen.target ~= "partner" then return; end
+	rebuilt.formatted(stanza);
 	judged[stanza] = stanza.attr.to;
 	if not seen.answer then open:ask(stanza.name, stanza.attr.from, stanza.attr.to, stanza.attr.id); end
 end

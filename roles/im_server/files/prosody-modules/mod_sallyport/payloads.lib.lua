@@ -17,8 +17,12 @@ end
 local REACTIONS, FALLBACK, OOB = "urn:xmpp:reactions:0", "urn:xmpp:fallback:0", "jabber:x:oob";
 local XHTML_IM, XHTML = "http://jabber.org/protocol/xhtml-im", "http://www.w3.org/1999/xhtml";
 
-local MARKED = {}; -- the text elements of XEP-0071, in each other
-MARKED[XHTML] = names("a blockquote br cite code div em h1 h2 h3 h4 h5 h6 img li ol p pre q span strong ul", MARKED);
+-- The text elements of XEP-0071, in each other, and others beside them.
+local function formatted(others)
+	local marked = {};
+	marked[XHTML] = names("a blockquote br cite code div em h1 h2 h3 h4 h5 h6 li ol p pre q span strong ul " .. others, marked);
+	return names("html", { [XHTML] = names("body", marked) });
+end
 
 local PERMITTED = {
 	[""] = names("body subject thread"); -- what has no namespace of its own is the stream's
@@ -39,7 +43,7 @@ local PERMITTED = {
 	["http://jabber.org/protocol/nick"] = names("nick"); -- XEP-0172
 	-- and those that the rule for links looks at
 	[OOB] = names("x", { [OOB] = names("url desc") }); -- XEP-0066
-	[XHTML_IM] = names("html", { [XHTML] = names("body", MARKED) }); -- XEP-0071
+	[XHTML_IM] = formatted(""); -- XEP-0071; no picture, which the reader's program would fetch from anywhere
 };
 
 local fits;
@@ -59,12 +63,43 @@ function fits(element, inherited, permitted)
 	return true;
 end
 
+local function set(list)
+	local made = {};
+	for name in list:gmatch("%S+") do made[name] = true; end
+	return made;
+end
+
+-- Attributes of formatted text: those that stay, and those that many programs write and that are taken off (rebuilt.lib.lua).
+local KEPT, TAKEN_OFF = set("xmlns xml:lang title href"), set("style class id dir rel target type");
+local SCHEMES = set("http https mailto xmpp");
+
+-- An address as a browser reads it: without spaces and what is no mark at all.
+local function is_fit_address(href)
+	return SCHEMES[href:gsub("[%s%c]+", ""):lower():match("^(%a[%w+.-]*):") or ""] == true;
+end
+
+-- Is there nothing in the attributes of formatted text but what may be? A script is no address, and an event's name no attribute.
+local function is_harmless(element)
+	for name, value in pairs(element.attr) do
+		if not (KEPT[name] or TAKEN_OFF[name]) or name == "href" and not (element.name == "a" and is_fit_address(value)) then return false; end
+	end
+	for _, child in ipairs(element.tags) do
+		if not is_harmless(child) then return false; end
+	end
+	return true;
+end
+
 --- Is there nothing in this message but what may cross the border?
 -- @param stanza element: name, attr, and tags; not deeper than facts.lib.lua lets pass
 function M.permitted(stanza)
-	return fits(stanza, "", PERMITTED);
+	if not fits(stanza, "", PERMITTED) then return false; end
+	for _, child in ipairs(stanza.tags) do
+		if child.attr.xmlns == XHTML_IM and not is_harmless(child) then return false; end
+	end
+	return true;
 end
 
-M.PERMITTED, M.names, M.fits, M.is_part = PERMITTED, names, fits, is_part;
+M.PERMITTED, M.names, M.fits, M.is_part, M.formatted = PERMITTED, names, fits, is_part, formatted;
+M.XHTML_IM, M.TAKEN_OFF = XHTML_IM, TAKEN_OFF;
 
 return M;

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Presence and answers that cross the border are not passed on, but built again from what is known in them.
 
+local payloads = module:require "payloads";
+
 local M = {};
 
 local DISCO = "http://jabber.org/protocol/disco#info";
@@ -128,6 +130,18 @@ local function without_thumbnails(element)
 		return without_thumbnails(tag);
 	end);
 	return element;
+end
+
+-- How formatted text looks is the reader's business (XEP-0071): a style may name a picture, or hide what is written.
+local function without_looks(element)
+	for name in pairs(payloads.TAKEN_OFF) do element.attr[name] = nil; end
+	for _, child in ipairs(element.tags) do without_looks(child); end
+end
+
+--- What crosses the border as formatted text, without what makes it look like something else.
+-- @param stanza changed in place
+function M.formatted(stanza)
+	for html in stanza:childtags("html", payloads.XHTML_IM) do without_looks(html); end
 end
 
 local AGAINST = { ["no-store"] = true; ["no-permanent-store"] = true; ["no-copy"] = true };

@@ -75,6 +75,7 @@ MESSAGE[MUC_USER] = names("x", { -- XEP-0045: invitations; private messages have
 	[MUC_USER] = names("invite decline password", { [MUC_USER] = names("reason continue") });
 });
 MESSAGE["jabber:x:conference"] = names("x"); -- XEP-0249
+MESSAGE[payloads.XHTML_IM] = payloads.formatted("img"); -- XEP-0071
 MESSAGE["urn:xmpp:carbons:2"] = names("private"); -- XEP-0280
 MESSAGE["jabber:x:delay"] = names("x");
 MESSAGE["jabber:x:event"] = names("x", { ["jabber:x:event"] = names("composing delivered displayed offline id") }); -- XEP-0022
