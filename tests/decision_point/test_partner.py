@@ -327,6 +327,16 @@ def test_ids_in_the_archive_are_the_archive_s(outside: Outside) -> None:
             assert [by for by, _ in ids] == [ALICE]
 
 
+def test_a_delay_is_the_partner_s_own(outside: Outside) -> None:
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    claims = (PARTNER, DOMAIN, ALICE, CAROL, f"x.{PARTNER}", "")
+    delays = "".join(f"<delay xmlns='urn:xmpp:delay' from='{by}' stamp='2020-01-01T00:00:00Z'/>" for by in claims)
+    nameless = "<delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/>"
+    carol.message(ALICE, f"<body>delayed</body>{delays}{nameless}")
+    got = alice.heard("delayed")
+    assert [e.get("from") for e in got.findall("{urn:xmpp:delay}delay")] == [PARTNER]
+
+
 def test_what_is_archived_is_the_sites(outside: Outside) -> None:
     """No hint and no type keeps words out of the archive, or from a person's other devices."""
     alice, second, carol = outside.client("alice"), outside.client("alice", resource="two"), outside.visitor("carol")

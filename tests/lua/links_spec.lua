@@ -29,12 +29,17 @@ describe("links in what a partner writes", function()
 		"\231\156\139partner.example/a", "\194\171www.partner.example\194\187", "pa\226\128\139rtner.example/x", "see:partner.example/a",
 		"\194\171https://partner.example\194\187", "https://partner.example\226\128\166", "\226\128\156partner.example/x\226\128\157",
 		"https://hoster.example/x", "https://files.hoster.example/x", "files.hoster.example/x", "https:hoster.example", "www.hoster.example",
+		"https://127.0.0.2/x.exe", "https://10.1.2.3", "http:10.1.2.3/x", "see HTTPS://user@127.1:8443/x", "http://2130706433/", "http://0x7f000001",
+		"https://0x7f.0.0.1./x", "http://0177.0.0.1", "https://127%2E0.0.1/x", "https://[::1]/x", "https://[2001:db8::1]:8443/x", "https:[::1]",
+		"smb://10.0.0.1/share/x", "ftp://10.0.0.1", "https://127\227\128\1300.0.1/x", "get 10.0.0.1/x.exe", "10.0.0.1:8080/x", "10.0.0.1/8/x",
 		"data:text/html;base64,PGI+", "see DATA:application/x-msdownload,MZ", "data:,x", "data:;base64,TVo=",
 	}) do
 		it(("are found: %q"):format(text), function() assert.is_true(found(body(text))); end);
 	end
 
 	for _, text in ipairs({
+		"the net 10.0.0.0/8", "10.0.0.0/24.", "version 1.2.3.4", "1.2.3/4", "10.0.0.1:5222", "so:/ 4", "12:/30", "https://4.example/x",
+		"https://[see below]", "https://example.4a/x", "ping 10.0.0.1", "1/2", "https://1.2.3.4.example/x",
 		"no link at all", "partner.example", "https://good.example/partner.example", "https://mypartner.example/x",
 		"https://partner.example.org/x", "https://good.example/?u=https%3A%2F%2Fpartner.example", "mail carol@partner.example",
 		"xmpp:carol@partner.example", "https://", "12:30 // fine", "https://good.example/partner.example/x",

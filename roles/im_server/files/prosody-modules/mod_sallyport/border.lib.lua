@@ -123,6 +123,7 @@ function M.inbound(event, seen, where)
 	elseif stanza.name ~= "presence" then
 		rebuilt.message(stanza);
 		rebuilt.formatted(stanza);
+		rebuilt.delays(stanza, seen.domain);
 		open:ask(stanza.name, from, to, id);
 	elseif seen.subscription then
 		answer_subscription(stanza, seen.to);

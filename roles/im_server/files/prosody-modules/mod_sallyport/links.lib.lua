@@ -144,7 +144,7 @@ local function is_bare_link(text, is_theirs)
 	for host, place in text:gmatch("([%w.%%\128-\255-]+)()") do
 		local path = text:find("^:?%d*[/\\]", place) ~= nil;
 		-- 10.0.0.0/8 is a network
-		if path and is_four_numbers(host) and not text:find("^/%d%d?%f[^%w./]", place) then return true; end
+		if path and is_four_numbers(host) and not text:find("^/%d%d?%.?%f[^%w./]", place) then return true; end
 		host = host:sub(-LONGEST);
 		if (path or host:sub(1, 4) == "www.") and is_theirs(host_of(host)) then return true; end
 		-- words and marks of another script may stand beside it without a space
@@ -183,8 +183,7 @@ local function anywhere(stanza, look, is_file, skipped)
 end
 
 local function is_file(element)
-	-- a picture is fetched by the reader's program, wherever it lies
-	return FILES[element.attr.xmlns or ""] or element.name == "img";
+	return FILES[element.attr.xmlns or ""];
 end
 
 --- Does this stanza carry a link to a file, as the partner's servers could hold it?

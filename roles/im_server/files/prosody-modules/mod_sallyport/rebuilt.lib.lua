@@ -144,6 +144,15 @@ function M.formatted(stanza)
 	for html in stanza:childtags("html", payloads.XHTML_IM) do without_looks(html); end
 end
 
+--- A delay is what a server tells of its own (XEP-0203): no partner's may tell when something came to ours.
+-- @param stanza changed in place
+-- @param domain that of the partner
+function M.delays(stanza, domain)
+	stanza:maptags(function(tag)
+		return not (tag.name == "delay" and tag.attr.xmlns == "urn:xmpp:delay" and tag.attr.from ~= domain) and tag or nil;
+	end);
+end
+
 local AGAINST = { ["no-store"] = true; ["no-permanent-store"] = true; ["no-copy"] = true };
 
 -- The id in an archive is given by that archive (XEP-0359): Prosody takes off those in its own name, and delivers a copy that
