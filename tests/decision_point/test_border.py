@@ -317,6 +317,28 @@ def test_what_is_built_oddly(border: Border, name: str, to: str) -> None:
     assert not [e for e in border.alice.seen if e.get("id") == "odd"]
 
 
+NO_ADDRESSES = ("a@@b", "@", "alice@", "@ext.test.example/x", f"{'n' * 1100}@{PARTNER}", f"a b@{PARTNER}", "x@y..z\N{SPACE}/")
+
+
+@pytest.mark.parametrize("name", ["message", "presence", "iq"])
+def test_what_has_an_address_that_is_none(border: Border, name: str) -> None:
+    kind = {"message": "chat", "iq": "get"}.get(name, "")
+    for address in NO_ADDRESSES:
+        border.say(name, kind, "<body>x</body>", address, number="none")
+        border.say(name, kind, "<body>x</body>", sender=address, number="none")
+    border.say(name, kind, "<body>x</body>", "a@@b", sender=f"mallory@{HOSTILE}/x", number="none")
+    border.barrier()
+    fields = ("from", "to", "kind", "verdict", "rule", "direction")
+    found = [tuple(e[f] for f in fields) for e in border.outside.events(stanza_id="none")]
+    by_carol = (f"{CAROL}/x", DOMAIN, name, "refused", "malformed", "in")
+    nameless = (PARTNER, ALICE, name, "refused", "malformed", "in")
+    of_another = (PARTNER, DOMAIN, name, "refused", "malformed", "in")
+    assert found == [by_carol, nameless] * len(NO_ADDRESSES) + [of_another]
+    # nobody is told anything: the stream stays, the log does not take the address
+    assert not border.outside.events(kind="stream")
+    assert border.outside.sh("grep -c 'a@@b' /var/log/prosody/prosody.log || true").strip() == "0"
+
+
 def test_answers_that_nobody_asked_for(border: Border) -> None:
     for to in (ALICE, border.alice.jid):
         for name in ("message", "presence", "iq"):

@@ -150,6 +150,23 @@ def test_many_strangers_of_one_domain(limited: Outside) -> None:
     assert counts["refused", "rate"] > 1400
 
 
+def test_stanzas_without_addresses_are_measured_as_well(limited: Outside) -> None:
+    peer = limited.peer(PARTNER, certificates()[PARTNER]).prove()
+    alice, carol = limited.client("alice"), limited.visitor("carol")
+    limited.mark()
+    for addresses in (f"from='{DAVE}/one' to='a@@b'", f"from='@@/' to='{ALICE}'"):
+        peer.write(f"<message type='chat' id='flood' {addresses}><body>buy</body></message>" * 1000)
+    carol.message(ALICE, "<body>between</body>")
+    alice.heard("between")
+    limit = time.monotonic() + 15
+    while handled(limited) < 2000 and time.monotonic() < limit:
+        time.sleep(0.1)
+    counts = verdicts(limited)
+    assert sum(counts.values()) == 2000
+    assert 60 <= counts["refused", "malformed"] < 100
+    assert counts["refused", "rate"] > 1900
+
+
 def test_a_flood_of_refusals_is_counted_and_adds_up(limited: Outside) -> None:
     """With the minute that a site has (made short): few lines, and none of the stanzas is forgotten."""
     core = f"prosody.hosts['{DOMAIN}'].modules.sallyport.module:shared('/*/sallyport/core')"

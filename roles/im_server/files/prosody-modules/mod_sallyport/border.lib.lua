@@ -102,6 +102,30 @@ local function bounce(event, seen, where)
 	return nil;
 end
 
+-- May this address send one more now? Whoever is a contact has a measure beside that of strangers.
+local function is_flood(address, domain)
+	local policy = core.policy;
+	local partner, contact = policy:partner(domain, core.now()), jid.node(address);
+	local known = partner and contact and (partner.whole_domain or partner.contacts[contact]) and true or false;
+	return not limits:may_send(jid.bare(address), domain, known, policy.rates);
+end
+
+--- What has an address that is none is refused before Prosody sees it: it would say so in words of its own, write the whole
+-- address into its log, and count it for nobody. The stream stays: it is that of all others there. No answer is possible.
+-- @param stanza as it came over the stream that was proven for this domain
+-- @return whether it was refused
+function M.is_misaddressed(stanza, domain)
+	local attr = stanza.attr;
+	local from, to = jid.prep(attr.from), jid.prep(attr.to);
+	if (from or not attr.from) and (to or not attr.to) or not core.policy then return false; end
+	if not from or jid.host(from) ~= domain then from = domain; end
+	local known = st.stanza(stanza.name, { from = from; to = to or module.host; type = attr.type; id = attr.id });
+	local seen = { kind = stanza.name; content = {}; direction = "in"; bytes = #tostring(stanza) };
+	local verdict = verdicts.refuse(is_flood(from, domain) and "rate" or "malformed");
+	core.judge({ stanza = known }, seen, verdict, core.places());
+	return true;
+end
+
 --- Judges what has come from another domain. @return nil when it passes, true when it ends here
 function M.inbound(event, seen, where)
 	local stanza, policy = event.stanza, core.policy;
@@ -109,9 +133,7 @@ function M.inbound(event, seen, where)
 	local from, to, id = stanza.attr.from, stanza.attr.to, stanza.attr.id;
 	if seen.source == "partner" then
 		seen.asked = seen.answer and open:take(stanza.name, from, to, id);
-		local partner = policy:partner(seen.domain, core.now());
-		local known = partner and seen.contact and (partner.whole_domain or partner.contacts[seen.contact]) and true or false;
-		seen.flood = not seen.asked and not limits:may_send(jid.bare(from), seen.domain, known, policy.rates);
+		seen.flood = not seen.asked and is_flood(from, seen.domain);
 	end
 	local verdict = core.judge(event, seen, verdicts.inbound(policy, core.now(), seen), where);
 	if verdict.verdict == "refused" then
