@@ -259,9 +259,9 @@ function M.pass(all)
 end
 
 --- @param shared the core of the decision point
--- @param refuse function(stanza, domain) -> whether it was refused, as one of its addresses is none
-function M.start(shared, refuse)
-	core, is_misaddressed = shared, refuse;
+-- @param misaddressed function(stanza, domain) -> whether it was refused, as one of its addresses is none
+function M.start(shared, misaddressed)
+	core, is_misaddressed = shared, misaddressed;
 	core.streams = core.streams or setmetatable({}, { __mode = "k" });
 	streams = core.streams;
 	told = knocks.new(core.record, now, module:get_option_period("sallyport_stream_events", 60));
