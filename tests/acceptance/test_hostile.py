@@ -184,28 +184,35 @@ MALFORMED = {
     "an unknown type": "<message {a} type='order' id='{n}'><body>{n}</body></message>",
     "an iq without a type": "<iq {a} id='{n}'><query xmlns='jabber:iq:roster'/></iq>",
     "an iq with two questions": "<iq {a} type='get' id='{n}'><a xmlns='urn:a'/><b xmlns='urn:b'/></iq>",
-    "another stream inside": "<stream:stream {a} id='{n}' version='1.0'>",
+    "another stream inside": "<stream:stream {a} id='{n}' version='1.0'></stream:stream>",
     "a body of a megabyte": "<message {a} id='{n}'><body>{fill}{n}</body></message>",
     "an id of a megabyte": "<message {a} id='{n}{fill}'><body>{n}</body></message>",
     "five thousand levels": "<message {a} id='{n}'>{deep}</message>",
     "ten thousand children": "<message {a} id='{n}'>{many}</message>",
-    "five thousand attributes": "<message {a} id='{n}' {attributes}><body>{n}</body></message>",
+    "five thousand attributes": "<message {a} id='{n}' {attributes}><body>{n}</body></message>{more}",
 }
 FILL = {
     "{deep}": "<x xmlns='urn:x'>" + "<y>" * 5000 + "</y>" * 5000 + "</x>",
     "{many}": "<z xmlns='urn:z'/>" * 10_000,
+    "{more}": " " * 100_000,  # the parser keeps a long piece to itself until more has come
     "{attributes}": " ".join(f"a{number}='1'" for number in range(5000)),
 }
 
 
-@pytest.mark.parametrize("kind", MALFORMED)
-def test_what_no_server_would_send(talk: Talk, kind: str) -> None:
-    number, since = fresh("malformed"), talk.alice.mark()
+def malformed(talk: Talk, kind: str, number: str) -> str:
+    """Return what is sent, with this id in it."""
     sender = f"from='{CONTACT}@{PARTNER}/x'"
     text = MALFORMED[kind].replace("{a}", f"{sender} to='{talk.alice.bare}'").replace("{f}", sender)
     text = text.replace("{n}", number)
     for key, value in FILL.items():
         text = text.replace(key, value)
+    return text
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_no_server_would_send(talk: Talk, kind: str) -> None:
+    number, since = fresh("malformed"), talk.alice.mark()
+    text = malformed(talk, kind, number)
     peer = talk.peer_of_partner()
     sent = peer.send(text, fill=1_000_000, timeout=30)
     state = peer.state(3)
@@ -216,6 +223,22 @@ def test_what_no_server_would_send(talk: Talk, kind: str) -> None:
     other = talk.peer_of_partner()
     assert other.state()["open"]
     other.close()
+
+
+def test_what_no_server_would_send_is_noted(talk: Talk) -> None:
+    # each is one event: that of the stanza, or that of the stream which ends by it
+    time.sleep(15)  # so that the measure for one sender is not what refuses them
+    mark = talk.events.mark()
+    for kind in MALFORMED:
+        peer = talk.peer_of_partner()
+        peer.send(malformed(talk, kind, fresh("noted")), fill=1_000_000, timeout=30)
+        peer.state(3)
+        peer.close()
+    time.sleep(MINUTE_SECONDS)
+    noted = [event for event in talk.events.since(mark) if event["rule"] == "malformed"]
+    assert {event["verdict"] for event in noted} == {"refused"}, noted
+    assert {event["from"] for event in noted} <= {PARTNER, f"{CONTACT}@{PARTNER}/x"}, noted
+    assert amount(noted) == len(MALFORMED), noted
 
 
 # what the contact herself may not send, as it carries something that looks like something else

@@ -317,7 +317,7 @@ def test_what_is_built_oddly(border: Border, name: str, to: str) -> None:
     assert not [e for e in border.alice.seen if e.get("id") == "odd"]
 
 
-NO_ADDRESSES = ("a@@b", "@", "alice@", "@ext.test.example/x", f"{'n' * 1100}@{PARTNER}", f"a b@{PARTNER}", "x@y..z\N{SPACE}/")
+NO_ADDRESSES = ("a@@b", "@", "alice@", "@ext.test.example/x", f"{'n' * 1100}@{PARTNER}", f"a b@{PARTNER}", "x@y..z /")
 
 
 @pytest.mark.parametrize("name", ["message", "presence", "iq"])

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+from acceptance.test_hostile import FILL
+from acceptance.test_hostile import MALFORMED as NO_SERVER_WOULD_SEND
 
 from decision_point.authorities import make
 from decision_point.client import SASL, STREAM, error_of
@@ -184,8 +187,8 @@ import socket
 listener = socket.create_server(("ADDRESS", 5269))
 connection = listener.accept()[0]
 connection.recv(4096)
-connection.sendall(b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' id='x' version='1.0' from='liar.example' "
-    b"xmlns:stream='http://etherx.jabber.org/streams'><stream:error>"
+connection.sendall(b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' id='x' version='1.0' from='liar.example'"
+    b" xmlns:stream='http://etherx.jabber.org/streams'><stream:error>"
     b"<CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
     b"Your account is locked: visit https://liar.example/unlock</text></stream:error></stream:stream>")
 connection.recv(4096)
@@ -371,6 +374,27 @@ def test_what_is_built_wrongly_ends_the_stream_and_nothing_else(outside: Outside
     alice.message(CAROL, "<body>and back</body>")
     carol.heard("and back")
     assert len(outside.events(kind="message")) == 2
+
+
+@pytest.mark.parametrize("kind", list(NO_SERVER_WOULD_SEND))
+def test_what_no_server_would_send_is_one_event(outside: Outside, kind: str) -> None:
+    """The same that the whole site is tried with (tests/acceptance/test_hostile.py)."""
+    alice = outside.client("alice")
+    peer = outside.peer(PARTNER, certificates()[PARTNER]).prove()
+    outside.eventually(1, kind="stream", direction="in", type="established", address=peer.socket.getsockname()[0])
+    alice.settle()
+    outside.mark()
+    text = NO_SERVER_WOULD_SEND[kind].replace("{a}", f"{{f}} to='{ALICE}'").replace("{f}", f"from='{CAROL}/x'")
+    for key, value in {**FILL, "{fill}": "x" * 1_000_000, "{n}": "odd"}.items():
+        text = text.replace(key, value)
+    with contextlib.suppress(OSError):  # the server may end it before all of it was written
+        peer.write(text)
+    (event,) = outside.eventually(1)
+    assert (event["verdict"], event["rule"], event["direction"]) == ("refused", "malformed", "in"), event
+    assert (event["from"] or "").split("@")[-1].split("/")[0] == PARTNER
+    alice.settle()
+    assert not alice.find("message")
+    assert len(outside.events()) == 1
 
 
 KNOCKS = f"prosody.hosts['{DOMAIN}'].modules.sallyport.module:shared('/*/sallyport/core').knocks"

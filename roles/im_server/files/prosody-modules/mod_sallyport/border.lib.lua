@@ -110,14 +110,15 @@ local function is_flood(address, domain)
 	return not limits:may_send(jid.bare(address), domain, known, policy.rates);
 end
 
---- What has an address that is none is refused before Prosody sees it: it would say so in words of its own, write the whole
--- address into its log, and count it for nobody. The stream stays: it is that of all others there. No answer is possible.
+--- What has an address that is none, or is a stanza of clients, is refused before Prosody sees it: it would answer in words
+-- of its own, write the whole address into its log, and count it for nobody. The stream stays, as others there use it.
 -- @param stanza as it came over the stream that was proven for this domain
 -- @return whether it was refused
-function M.is_misaddressed(stanza, domain)
+function M.is_unfit(stanza, domain)
 	local attr = stanza.attr;
 	local from, to = jid.prep(attr.from), jid.prep(attr.to);
-	if (from or not attr.from) and (to or not attr.to) or not core.policy then return false; end
+	local fit = not attr.xmlns and (from or not attr.from) and (to or not attr.to);
+	if fit or not core.policy then return false; end
 	if not from or jid.host(from) ~= domain then from = domain; end
 	local known = st.stanza(stanza.name, { from = from; to = to or module.host; type = attr.type; id = attr.id });
 	local seen = { kind = stanza.name; content = {}; direction = "in"; bytes = #tostring(stanza) };

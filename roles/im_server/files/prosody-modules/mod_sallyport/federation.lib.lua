@@ -13,7 +13,7 @@ local verdicts = module:require "verdict";
 
 local M = {};
 
-local core, told, is_misaddressed;
+local core, told, is_unfit;
 local streams; -- session -> what is known of it; shared, so that loading this anew forgets no stream
 
 local REASONS = {
@@ -109,10 +109,11 @@ local function watch_closing(session)
 	end
 end
 
--- Nothing is said before the proof (RFC 6120, 4.9.3.12); Prosody's handlers do not expect it. Nor is what has no address.
+-- Nothing is said before the proof (RFC 6120, 4.9.3.12); Prosody's handlers do not expect it. Nor is what no server sends.
 local function only_when_proven(stanza, session)
-	if stanza.attr.xmlns or not STANZAS[stanza.name] then return stanza; end
-	if session.type == "s2sin" and is_misaddressed(stanza, session.from_host) then return nil; end
+	local xmlns = stanza.attr.xmlns;
+	if xmlns and xmlns ~= "jabber:client" or not STANZAS[stanza.name] then return stanza; end
+	if session.type == "s2sin" and is_unfit(stanza, session.from_host) then return nil; end
 	if session.type ~= "s2sin_unauthed" then return stanza; end
 	session:close({ condition = "not-authorized"; text = "Nothing is accepted before the other server has proven itself" });
 	return nil;
@@ -259,9 +260,9 @@ function M.pass(all)
 end
 
 --- @param shared the core of the decision point
--- @param misaddressed function(stanza, domain) -> whether it was refused, as one of its addresses is none
-function M.start(shared, misaddressed)
-	core, is_misaddressed = shared, misaddressed;
+-- @param refuse function(stanza, domain) -> whether it was refused, as no server sends such a thing
+function M.start(shared, refuse)
+	core, is_unfit = shared, refuse;
 	core.streams = core.streams or setmetatable({}, { __mode = "k" });
 	streams = core.streams;
 	told = knocks.new(core.record, now, module:get_option_period("sallyport_stream_events", 60));

@@ -274,7 +274,7 @@ core.host, core.now, core.record, core.places = module.host, instant, record, pl
 core.judge = judge;
 accounts.start(core);
 border.start(core, own);
-federation.start(core, border.is_misaddressed);
+federation.start(core, border.is_unfit);
 rosters.start(core, own, accounts.follow, border.list_changed);
 reload();
 core.contacts = core.contacts or contacts.new(nil, instant(), version_of);
