@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from decision_point.client import error_of
-from decision_point.outside import DOMAIN, PARTNER, certificates
+from decision_point.outside import DOMAIN, PARTNER, certificates, partner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +147,29 @@ def test_many_strangers_of_one_domain(limited: Outside) -> None:
     counts = verdicts(limited)
     assert sum(counts.values()) == 2000
     assert 300 <= counts["refused", "stranger"] < 500
+    assert counts["refused", "rate"] > 1400
+
+
+def test_many_of_a_whole_domain_do_not_silence_its_contacts(limited: Outside) -> None:
+    limited.offset = limited.change(rates=RATES, partners={PARTNER: partner("alice", whole_domain=True)})
+    peer = limited.peer(PARTNER, certificates()[PARTNER]).prove()
+    alice, carol = limited.client("alice"), limited.visitor("carol")
+    limited.mark()
+    text = "".join(
+        f"<message type='chat' id='flood' from='s{n}@{PARTNER}/x' to='{ALICE}'><body>buy</body></message>"
+        for n in range(2000)
+    )
+    peer.write(text)
+    limit = time.monotonic() + 15
+    while handled(limited) < 1000 and time.monotonic() < limit:
+        time.sleep(0.1)
+    carol.message(ALICE, "<body>between</body>")
+    alice.heard("between")
+    while handled(limited) < 2000 and time.monotonic() < limit:
+        time.sleep(0.1)
+    counts = verdicts(limited)
+    assert sum(counts.values()) == 2000
+    assert 300 <= counts["allowed", "partner"] < 500
     assert counts["refused", "rate"] > 1400
 
 

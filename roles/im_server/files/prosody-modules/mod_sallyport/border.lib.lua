@@ -102,11 +102,12 @@ local function bounce(event, seen, where)
 	return nil;
 end
 
--- May this address send one more now? Whoever is a contact has a measure beside that of strangers.
+-- May this address send one more now? The contacts of the entry have a measure beside that of all others there, also where
+-- the whole domain may write: who made many names for himself must not silence them.
 local function is_flood(address, domain)
 	local policy = core.policy;
 	local partner, contact = policy:partner(domain, core.now()), jid.node(address);
-	local known = partner and contact and (partner.whole_domain or partner.contacts[contact]) and true or false;
+	local known = partner and contact and partner.contacts[contact] and true or false;
 	return not limits:may_send(jid.bare(address), domain, known, policy.rates);
 end
 
