@@ -419,6 +419,27 @@ def test_knocking_again_and_again_fills_no_disk(outside: Outside) -> None:
     assert len(sums) == 2
 
 
+def test_streams_that_prove_nothing_are_few(outside: Outside) -> None:
+    """Of one address, whatever others do; a partner at another address is let in meanwhile, and this one later."""
+    peers = [outside.peer(PARTNER, None) for _ in range(25)]
+    refused = []
+    for peer in peers:
+        peer.open()
+        try:
+            peer.expect("features")
+        except StreamError as fault:
+            refused.append(fault.condition)
+    assert refused == ["resource-constraint"] * 5
+    assert told(outside, 5, direction="in") == [("refused", "in", PARTNER, DOMAIN, "refused", "rate")] * 5
+    alice, carol = outside.client("alice"), outside.visitor("carol")
+    carol.message(ALICE, "<body>meanwhile</body>")
+    alice.heard("meanwhile")
+    for peer in peers:
+        peer.close()
+    alice.settle()
+    outside.peer(PARTNER, certificates()[PARTNER]).prove()
+
+
 def test_nothing_that_only_connects_is_an_event(outside: Outside) -> None:
     outside.peer(PARTNER, None).close()
     outside.client("alice").settle()

@@ -2,6 +2,7 @@
 -- Streams to and from other servers: those of current partners only, each proven by its certificate, one event for each.
 -- Prosody itself sees to it that a stanza comes from the domain that its stream was proven for (core/stanza_router).
 
+local cache = require "prosody.util.cache".new;
 local add_filter = require "prosody.util.filters".add_filter;
 local hosts = prosody.hosts;
 local now = require "prosody.util.time".now;
@@ -21,6 +22,7 @@ local REASONS = {
 	["not-current"] = "The time of this partner is over or has not come";
 	["no-policy"] = "The server's message policy is not loaded";
 	changed = "What the partner's servers are known by has changed; they must prove themselves anew";
+	rate = "Too many streams have proven nothing yet";
 	dialback = "The other server did not prove itself by a certificate";
 	spoofed = "The other server sent something in the name of another domain than its own";
 };
@@ -46,11 +48,16 @@ local function refusal(domain)
 	return rule;
 end
 
+-- The address of the other server, or the network that counts as one.
+local function place_of(session)
+	local address = session.ip;
+	return core.limits and address and core.limits.place(address) or address or "unknown";
+end
+
 local function tell(session, what, verdict, rule, reason)
 	local outgoing = session.direction == "outgoing";
-	local address = session.ip;
-	told:happened(core.limits and address and core.limits.place(address) or address or "unknown", {
-		kind = "stream"; type = what; direction = outgoing and "out" or "in"; address = address;
+	told:happened(place_of(session), {
+		kind = "stream"; type = what; direction = outgoing and "out" or "in"; address = session.ip;
 		from = outgoing and module.host or session.from_host; to = outgoing and session.to_host or session.to_host or module.host;
 		verdict = verdict; rule = rule; reason = reason;
 	});
@@ -66,14 +73,32 @@ local function refuse(session, rule, reason, condition)
 	session:close({ condition = condition or "policy-violation"; text = public }, nil, reason);
 end
 
--- An unknown domain is refused before it gets any answer to the beginning of its stream.
+-- So many incoming streams at a time may have proven nothing yet: of one address, and of all. The second number holds for no
+-- address from which a partner has proven itself: many who prove nothing must not keep the partners out.
+local OF_ONE_ADDRESS, OF_ALL = 20, 400;
+local good = cache(1000); -- place -> true
+
+local function is_crowded(session)
+	if session.direction ~= "incoming" or session.type ~= "s2sin_unauthed" then return false; end
+	local place, same, all = place_of(session), 0, 0;
+	for other in pairs(prosody.incoming_s2s) do
+		if other ~= session and other.type == "s2sin_unauthed" then
+			all = all + 1;
+			if place_of(other) == place then same = same + 1; end
+		end
+	end
+	return same >= OF_ONE_ADDRESS or all >= OF_ALL and not good:get(place);
+end
+
+-- An unknown domain is refused before it gets any answer to the beginning of its stream, and so is one stream too many.
 local function watch_opening(session)
 	local open_stream = session.open_stream;
 	function session.open_stream(self, from, to)
 		local stream = streams[self];
 		local rule = stream and not stream.closing and not stream.over and refusal(remote_of(self));
-		if rule then
-			refuse(self, rule, REASONS[rule]);
+		local crowded = not rule and stream and not stream.closing and not stream.over and is_crowded(self);
+		if rule or crowded then
+			refuse(self, rule or "rate", REASONS[rule or "rate"], crowded and "resource-constraint");
 			return true;
 		end
 		return open_stream(self, from, to);
@@ -174,6 +199,7 @@ local function established(event)
 	local stream = streams[session];
 	if not stream or stream.over then return; end
 	stream.established = true;
+	if session.direction == "incoming" then good:set(place_of(session), true); end
 	tell(session, "established", "allowed", "partner", "");
 end
 
@@ -260,9 +286,9 @@ function M.pass(all)
 end
 
 --- @param shared the core of the decision point
--- @param refuse function(stanza, domain) -> whether it was refused, as no server sends such a thing
-function M.start(shared, refuse)
-	core, is_unfit = shared, refuse;
+-- @param unfit  function(stanza, domain) -> whether it was refused, as no server sends such a thing
+function M.start(shared, unfit)
+	core, is_unfit = shared, unfit;
 	core.streams = core.streams or setmetatable({}, { __mode = "k" });
 	streams = core.streams;
 	told = knocks.new(core.record, now, module:get_option_period("sallyport_stream_events", 60));
