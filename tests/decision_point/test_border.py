@@ -419,6 +419,27 @@ def test_a_message_has_a_length(outside: Outside) -> None:
     carol.heard(long[:16000])
 
 
+def test_no_file_between_own_devices_either(outside: Outside) -> None:
+    """There is no files service here, so there is no address that a program may fetch by itself."""
+    alice, own = outside.client("alice"), outside.client("alice", resource="two")
+    for inner in (
+        "<data xmlns='urn:xmpp:bob' cid='c'>AAAA</data>",
+        "<body>x</body><x xmlns='jabber:x:oob'><url>https://files.test.example/x</url></x>",
+        "<body>data:text/html,x</body>",
+    ):
+        outside.mark()
+        alice.message(own.jid, inner, number="mine")
+        alice.settle()
+        own.settle()
+        assert not [e for e in own.seen if e.get("id") == "mine"]
+        assert [(e["verdict"], e["rule"]) for e in outside.events(from_=alice.jid)] == [("refused", "transfer")]
+    picture = "<publish node='urn:xmpp:avatar:data'><item id='1'><data xmlns='urn:xmpp:avatar:data'>AA</data>"
+        "</item></publish>"
+    assert error_of(alice.ask("set", f"<pubsub xmlns='{PUBSUB}'>{picture}</pubsub>"))[1] == "service-unavailable"
+    alice.message(own.jid, "<body>note</body>")
+    own.heard("note")
+
+
 def test_links_to_a_partner_s_servers_elsewhere_are_its_own(outside: Outside) -> None:
     outside.change(partners={PARTNER: partner("alice", servers=["xmpp.hoster.example"])})
     border = Border(outside)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from system.attempts import VERDICT, arrives, from_friend, from_server, one_refusal, refused_between, void
@@ -30,6 +30,11 @@ def _offer(transport: str) -> str:
         f"<description xmlns='{FILE}'><file><name>a.exe</name></file></description>"
         f"<transport xmlns='urn:xmpp:jingle:transports:{transport}' sid='t'/></content></jingle>"
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    words = ", ".join(names)
+    return words[0].upper() + words[1:]
 
 
 BETWEEN_DEVICES = {
@@ -58,8 +63,8 @@ def test_between_devices(client: Callable[[str], Client], events: Events, seen: 
     answer = person.ask("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", to=friend.full)
     assert answer.get("type") == "result", f"a question to a colleague's program was answered with {why(answer)}"
     seen("A question to a colleague's program was answered.")
-    for words, payload in BETWEEN_DEVICES.items():
-        told = refused_between(
+    for payload in BETWEEN_DEVICES.values():
+        refused_between(
             person,
             friend,
             lambda number, payload=payload: f"<iq type='set' to='{friend.full}' id='{number}'>{payload}</iq>",  # type: ignore[misc]
@@ -68,7 +73,7 @@ def test_between_devices(client: Callable[[str], Client], events: Events, seen: 
             rule="transfer",
             condition="service-unavailable",
         )
-        seen(f"{words}: {told}")
+    seen(f"{_listed(BETWEEN_DEVICES)}: each refused at once, not delivered, one event (transfer).")
 
 
 WRITTEN = {
@@ -116,7 +121,7 @@ def test_in_messages(facts: SiteFacts, client: Callable[[str], Client], events: 
     try:
         for words, (rule, payload) in WRITTEN.items():
             for kind, to in (("chat", friend.bare), ("groupchat", room)):
-                told = refused_between(
+                refused_between(
                     person,
                     friend,
                     lambda number, kind=kind, to=to, payload=payload: (  # type: ignore[misc]
@@ -127,7 +132,10 @@ def test_in_messages(facts: SiteFacts, client: Callable[[str], Client], events: 
                     rule=rule,
                     condition=CONDITIONS[rule],
                 )
-                seen(f"{words}{' to a room' if to == room else ''}: {told}")
+            seen(
+                f"{words[0].upper()}{words[1:]}, to a colleague and to a room: refused, not delivered, one "
+                f"event ({rule})."
+            )
     finally:
         for member in (person, friend):
             member.leave(room)
@@ -154,7 +162,7 @@ def test_with_presence(client: Callable[[str], Client], events: Events, seen: Se
         ("bits of binary", f"<data xmlns='{BITS}' cid='c'>{BLOB}</data>"),
     ):
         for target in ("", f" to='{friend.bare}'"):
-            told = refused_between(
+            refused_between(
                 person,
                 friend,
                 lambda number, target=target, payload=payload: f"<presence id='{number}'{target}>{payload}</presence>",  # type: ignore[misc]
@@ -163,7 +171,7 @@ def test_with_presence(client: Callable[[str], Client], events: Events, seen: Se
                 rule="transfer",
                 condition="service-unavailable",
             )
-            seen(f"{words}{' to all' if not target else ''}: {told}")
+        seen(f"{words[0].upper()}{words[1:]}, to all and to one: refused, nobody saw it, one event each (transfer).")
 
 
 KEPT = {
@@ -217,7 +225,7 @@ def test_left_at_the_server(client: Callable[[str], Client], events: Events, see
             assert answer.get("type") == "error", f"{words}: a file was taken and kept"
             assert "service-unavailable" in why(answer), f"{words}: {why(answer)}"
             one_refusal(events, mark, number, "transfer")
-            seen(f"{words}: {why(answer)}; event iq/transfer.")
+            seen(f"{words[0].upper()}{words[1:]}: {why(answer)}; event iq/transfer.")
         for question in (
             *(f"<pubsub xmlns='{PUBSUB}'><items node='{node}'/></pubsub>" for node in (NODE, "urn:xmpp:avatar:data")),
             "<vCard xmlns='vcard-temp'/>",
@@ -285,8 +293,8 @@ def test_external(
     for words, payload in KEPT.items():
         attempts[f"{words}, left there"] = lambda n, p=payload: f"<iq type='set' id='{n}'>{p}</iq>"  # type: ignore[misc]
     with taken_back(person):
-        for words, stanza in attempts.items():
-            told = refused_between(
+        for stanza in attempts.values():
+            refused_between(
                 person,
                 friend,
                 stanza,
@@ -295,4 +303,4 @@ def test_external(
                 rule="transfer",
                 condition="service-unavailable",
             )
-            seen(f"{words}: {told}")
+    seen(f"{_listed(attempts)}: each refused, not delivered, one event (transfer).")
