@@ -433,8 +433,8 @@ def test_no_file_between_own_devices_either(outside: Outside) -> None:
         own.settle()
         assert not [e for e in own.seen if e.get("id") == "mine"]
         assert [(e["verdict"], e["rule"]) for e in outside.events(from_=alice.jid)] == [("refused", "transfer")]
-    picture = "<publish node='urn:xmpp:avatar:data'><item id='1'><data xmlns='urn:xmpp:avatar:data'>AA</data>"
-        "</item></publish>"
+    item = "<item id='1'><data xmlns='urn:xmpp:avatar:data'>AA</data></item>"
+    picture = f"<publish node='urn:xmpp:avatar:data'>{item}</publish>"
     assert error_of(alice.ask("set", f"<pubsub xmlns='{PUBSUB}'>{picture}</pubsub>"))[1] == "service-unavailable"
     alice.message(own.jid, "<body>note</body>")
     own.heard("note")
