@@ -228,6 +228,7 @@ def test_private_messages_and_questions_in_a_room(server: Server) -> None:
     alice, bob, carl = (server.client(n) for n in ("alice", "bob", "carl"))
     for client in (alice, bob, carl):
         enter(client, "hall")
+        client.seen.clear()  # what was said in the room before
     server.mark()
     hall = f"hall@{ROOMS}"
     alice.message(f"{hall}/bob", "<body>psst</body>")
