@@ -21,6 +21,7 @@ archive_expires_after = "1w"
 default_archive_policy = true
 smacks_hibernation_time = 60
 c2s_interfaces = { "*" }
+c2s_stanza_size_limit = 65536
 http_ports = { 5280 }
 http_interfaces = { "*" }
 https_ports = { }

@@ -303,7 +303,7 @@ ODD = {
     "an unknown presence": "<presence type='x' id='odd' from='{0}' to='{1}'/>",
     "an unknown message": "<message type='x' id='odd' from='{0}' to='{1}'><body>odd</body></message>",
     "very deep": f"<message id='odd' from='{{0}}' to='{{1}}'>{'<x>' * 40}{'</x>' * 40}</message>",
-    "very broad": f"<message id='odd' from='{{0}}' to='{{1}}'>{'<x/>' * 1200}</message>",
+    "very broad": f"<message id='odd' from='{{0}}' to='{{1}}'>{'<x/>' * 1100}</message>",
     "very long": f"<message id='odd' from='{{0}}' to='{{1}}' {' '.join(f'a{n}={n!r}' for n in map(str, range(70)))}/>",
 }
 

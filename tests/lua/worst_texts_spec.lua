@@ -6,9 +6,9 @@ local links, transfers = helper.load("sallyport", "links"), helper.load("sallypo
 local published = helper.load("sallyport", "published");
 local e = helper.element;
 
-local SMALL, WHOLE = 16384, 262144; -- the longest message; the longest stanza
+local SMALL, WHOLE = 16384, 65536; -- the longest message; the longest stanza
 -- Seconds of processor time. A machine of any use takes a tenth of that; what is quadratic takes seconds for the small one.
-local AT_MOST = { [SMALL] = 0.25; [WHOLE] = 2.0 };
+local AT_MOST = { [SMALL] = 0.25; [WHOLE] = 1.0 };
 
 local XHTML, OOB = "http://www.w3.org/1999/xhtml", "jabber:x:oob";
 

@@ -70,6 +70,7 @@ def test_a_line_break_cannot_start_a_new_setting() -> None:
     [
         ("interfaces", 'interfaces = { "10.213.1.11", "fd21:3:1::11" }'),
         ("c2s_ports", "c2s_ports = { 5222 }"),
+        ("c2s_stanza_size_limit", "c2s_stanza_size_limit = 65536"),
         ("c2s_direct_tls_ports", "c2s_direct_tls_ports = { 5223 }"),
         ("https_ports", "https_ports = { 5281 }"),
         ("http_ports", "http_ports = { }"),
@@ -104,7 +105,7 @@ def test_the_internal_server_has_nothing_for_other_servers() -> None:
         ("s2s_require_encryption", "s2s_require_encryption = true"),
         ("s2s_secure_auth", "s2s_secure_auth = true"),
         ("s2s_timeout", "s2s_timeout = 30"),
-        ("s2s_stanza_size_limit", "s2s_stanza_size_limit = 262144"),
+        ("s2s_stanza_size_limit", "s2s_stanza_size_limit = 65536"),
         ("s2sin", 's2sin = { rate = "256kb/s"; burst = "4s" };'),
         ("tls_profile", 'tls_profile = "intermediate" -- TLS 1.2 and 1.3'),
         ("VirtualHost", 'VirtualHost "ext.demo.example"'),
@@ -112,6 +113,12 @@ def test_the_internal_server_has_nothing_for_other_servers() -> None:
 )
 def test_the_external_server_takes_streams_by_certificate(start: str, expected: str) -> None:
     assert line(render(**EXTERNAL), start) == expected
+
+
+@pytest.mark.parametrize("profile", [{}, EXTERNAL])
+def test_no_setting_pretends_to_bound_the_elements(profile: dict[str, Any]) -> None:
+    """Prosody 13.0.1 takes it and does nothing; the decision point bounds them (bounds.lib.lua)."""
+    assert "max_child_elements" not in render(**profile)
 
 
 def test_the_external_server_has_no_rooms_files_or_trust_without_certificates() -> None:

@@ -4,6 +4,7 @@
 local array = require "prosody.util.array";
 local cache = require "prosody.util.cache".new;
 local encodings = require "prosody.util.encodings";
+local filters = require "prosody.util.filters";
 local hashes = require "prosody.util.hashes";
 local jid = require "prosody.util.jid";
 local json = require "prosody.util.json";
@@ -22,6 +23,7 @@ local contacts = module:require "contacts";
 local rosters = module:require "rosters";
 local accounts = module:require "accounts";
 local border = module:require "border";
+local bounds = module:require "bounds";
 local certificates = module:require "certificates";
 local federation = module:require "federation";
 local floods = module:require "floods";
@@ -304,6 +306,28 @@ module:add_timer(0.5, function()
 	return 0.5;
 end);
 
+-- Streams --------------------------------------------------------------------------------------------------------
+
+local bound = setmetatable({}, { __mode = "k" });
+
+-- Before a single byte of it is read: who sends it may be anybody.
+local function bind(data, session)
+	local stream = session.stream;
+	if stream and not bound[stream] then
+		bound[stream] = true;
+		-- 10,000 holds where Prosody sets nothing, which is for servers that have proven nothing
+		bounds.bind(stream, session.stanza_size_limit or 10000);
+	end
+	return data;
+end
+
+-- Clients and other servers; called for each session as it begins.
+local function bind_session(session)
+	if session.type:find("^[cs]2s") then filters.add_filter(session, "bytes/in", bind, FIRST); end
+end
+
+filters.add_filter_hook(bind_session);
+
 -- An account has so many devices at a time: Prosody itself knows no bound, and each session costs memory.
 -- Those that wait for their device to come back (XEP-0198) make room, the oldest first.
 local most_sessions = module:get_option_integer("sallyport_sessions", 20, 1);
@@ -331,6 +355,7 @@ module:hook("pre-resource-bind", function(event)
 end);
 
 function module.unload()
+	filters.remove_filter_hook(bind_session);
 	federation.stop();
 	refusals:pass(true);
 	core.active, core.policy = false, nil;
