@@ -227,7 +227,7 @@ def test_what_no_server_would_send(talk: Talk, kind: str) -> None:
 
 def test_what_no_server_would_send_is_noted(talk: Talk) -> None:
     # each is one event: that of the stanza, or that of the stream which ends by it
-    time.sleep(15)  # so that the measure for one sender is not what refuses them
+    time.sleep(MINUTE_SECONDS)  # what was counted before is told by then, and the sender's measure is full again
     mark = talk.events.mark()
     for kind in MALFORMED:
         peer = talk.peer_of_partner()
@@ -259,7 +259,7 @@ CARRIERS = [
 
 def test_carriers_of_a_contact(talk: Talk) -> None:
     _until_it_passes(talk)
-    time.sleep(15)  # so that the measure for one sender is not what refuses them
+    time.sleep(MINUTE_SECONDS)  # what was counted before is told by then, and the sender's measure is full again
     peer, mark, since = talk.peer_of_partner(), talk.events.mark(), talk.alice.mark()
     numbers = {fresh("carrier"): kind for kind in CARRIERS}
     for number, kind in numbers.items():
