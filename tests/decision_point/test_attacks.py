@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -358,7 +359,8 @@ HOSTILE = {
 @pytest.mark.parametrize("name", list(HOSTILE))
 def test_hostile_xml_ends_the_stream_and_nothing_else(server: Server, name: str) -> None:
     alice, bob = server.client("alice"), server.client("bob")
-    alice.socket.sendall(HOSTILE[name].encode("utf-8", "surrogateescape"))
+    with contextlib.suppress(ConnectionError):  # the stream may end before all of it was written
+        alice.socket.sendall(HOSTILE[name].encode("utf-8", "surrogateescape"))
     with pytest.raises((ConnectionError, SyntaxError)):
         alice.until(lambda _: False, 5)
     assert bob.settle() is not None

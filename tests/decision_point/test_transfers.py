@@ -731,7 +731,7 @@ def test_what_people_need_is_kept(office: Office) -> None:
 
 
 def test_very_deep_and_very_broad(office: Office) -> None:
-    for inner in ("<x>" * 40 + "</x>" * 40, "<x/>" * 1200):
+    for inner in ("<x>" * 40 + "</x>" * 40, "<x/>" * 1100):
         office.forget()
         office.alice.message(office.bob.jid, inner, number="odd")
         office.nothing_came()

@@ -53,7 +53,7 @@ def slowest(client: Client) -> float:
 
 
 def is_over(stream: Stream) -> bool:
-    """Returns whether the server has ended this stream: for the name of a namespace, or for what the parser had kept."""
+    """Returns whether the server has ended this stream: for a namespace, or together with what the parser had kept."""
     stream.socket.settimeout(0.01)
     try:
         while stream.socket.recv(65536):
