@@ -209,15 +209,15 @@ class ActionModule(ActionBase):
                 "dns": {**text_list, "required": True},
                 "srv": {**text_list, "default": []},
                 "xmpp": {**text_list, "default": []},
+                "client": {"type": "bool", "default": False},
                 "days": {"type": "int", "default": 90},
                 "group": {"type": "str"},
             }
         )
         if arguments["days"] < 1:
             raise authority.AuthorityFault(f"days: is {arguments['days']}, allowed is a number of days from 1 on")
-        names = authority.Names(
-            arguments["common_name"], tuple(arguments["dns"]), tuple(arguments["srv"]), tuple(arguments["xmpp"])
-        )
+        lists = (tuple(arguments[kind]) for kind in ("dns", "srv", "xmpp"))
+        names = authority.Names(arguments["common_name"], *lists, client=arguments["client"])
         return Wanted(names, arguments["days"])
 
     def _signer(self, folder: Path) -> x509.Certificate:

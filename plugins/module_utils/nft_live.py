@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import json
 import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Table, parse
+from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Table, is_timed, parse
 from ansible_collections.sallyport.im.plugins.module_utils.programs import Done, ProgramError, missing, run
 from ansible_collections.sallyport.im.plugins.module_utils.service_guard import RUN_LINE
 
@@ -121,6 +122,28 @@ def apply(text: str, remove: Sequence[str]) -> None:
     """
     with _file(whole(text) + "".join(f"delete table {table}\n" for table in remove)) as name:
         _nft("-f", name)
+
+
+def held(wanted: Table) -> str:
+    """Return words that put into a new own table what sets with a timeout hold in the one in force.
+
+    Whoever is let in for a time keeps its time, and its connections are not cut for the moment of a change.
+
+    Args:
+        wanted: the new table.
+
+    Raises:
+        NftError: nft does not answer.
+    """
+    names = [head.removeprefix("set ") for head, block in wanted.blocks.items() if is_timed(head, block)]
+    listed = json.loads(_nft("-j", "list", "table", *OWN.split()))["nftables"] if names and OWN in tables() else []
+    lines = []
+    for found in (entry["set"] for entry in listed if "set" in entry):
+        elements = [entry["elem"] for entry in found.get("elem", ()) if isinstance(entry, dict) and "elem" in entry]
+        left = ", ".join(f"{one['val']} timeout {one['expires']}s" for one in elements if one.get("expires"))
+        if found["name"] in names and left:
+            lines.append(f"add element {OWN} {found['name']} {{ {left} }}\n")
+    return "".join(lines)
 
 
 def check(text: str) -> None:

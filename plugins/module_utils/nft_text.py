@@ -83,6 +83,17 @@ def parse(text: str) -> Table:
     return Table(opening[1], tuple(flags), blocks)
 
 
+def is_timed(head: str, block: Block) -> bool:
+    """Tell whether a block is a set whose elements are put in by somebody else, for a time.
+
+    Args:
+        head: its kind and name.
+        block: the block.
+    """
+    flags = [line for line in block.lines if line.startswith("flags ")]
+    return head.startswith("set ") and any("dynamic" in line and "timeout" in line for line in flags)
+
+
 def compare(live: Table | None, wanted: Table) -> list[str]:
     """Name what differs between a table in force and the one that should be.
 

@@ -10,7 +10,7 @@ short_description: The firewall of a host is one table, and a change that cuts t
 version_added: "0.2.0"
 description:
   - Compares the table C(inet sallyport) that is in force with the wanted one, rule by rule, and replaces it in one
-    step. Established connections live on.
+    step. Established connections live on. What its sets with a timeout hold stays in them for the rest of its time.
   - Tables of others are removed unless they are allowed. Their text is saved below C(/var/lib/sallyport/removed/).
   - A change is guarded. The host puts the former tables back by itself unless the control node has reached it over a
     new connection within O(rollback_seconds); the task then fails and names the flow that is missing. The rules for
@@ -209,7 +209,7 @@ def change(seen: Seen, wanted: Table, guard: Guard, seconds: int, token: str) ->
     stop_debians(Systemd())
     guard.arm(nft_live.way_back(before, saved, token), seconds)
     try:
-        nft_live.apply(wanted.text(), seen.foreign)
+        nft_live.apply(wanted.text() + nft_live.held(wanted), seen.foreign)
     except NftError:
         guard.disarm()
         raise

@@ -47,6 +47,10 @@ options:
     type: list
     elements: str
     default: []
+  client:
+    description: Whether it is that of a client and not of a server, as of a desktop that shows who it is.
+    type: bool
+    default: false
   days:
     description: How long a certificate is valid, in days. It ends earlier when the authority does.
     type: int
@@ -380,6 +384,7 @@ def main() -> None:
             "dns": {"type": "list", "elements": "str", "required": True},
             "srv": {"type": "list", "elements": "str", "default": []},
             "xmpp": {"type": "list", "elements": "str", "default": []},
+            "client": {"type": "bool", "default": False},
             "days": {"type": "int", "default": 90},
             "group": {"type": "str", "default": "prosody"},
             "step": {"type": "str", "choices": ["inspect", "request", "install", "tidy"], "default": "inspect"},

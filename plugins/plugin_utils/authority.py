@@ -69,12 +69,15 @@ class Names:
         dns: names of the server, for dNSName.
         srv: services and their domain, for SRVName, as `_xmpp-client.im.example.com`.
         xmpp: XMPP domains, for xmppAddr.
+        client: whether it shows who asks, and not who answers: the certificate of a desktop, by which no server can be
+            played.
     """
 
     common_name: str
     dns: tuple[str, ...]
     srv: tuple[str, ...] = ()
     xmpp: tuple[str, ...] = ()
+    client: bool = False
 
 
 @dataclass(frozen=True)
@@ -339,13 +342,27 @@ def sign(
         .add_extension(alternative_names(names), critical=not fits)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
-        # serverAuth only: this server opens no stream to another server, so it is never the client of a handshake
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        # one of the two only: a server opens no stream to another server, so it is never the client of a handshake
+        .add_extension(x509.ExtendedKeyUsage([_usage(names)]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_authority_key_identifier(authority.certificate), critical=False)
         .sign(authority.key, hashes.SHA384())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _usage(names: Names) -> ObjectIdentifier:
+    return ExtendedKeyUsageOID.CLIENT_AUTH if names.client else ExtendedKeyUsageOID.SERVER_AUTH
+
+
+def _readable_usage(certificate: x509.Certificate) -> str:
+    """Say what a certificate is for, in words; of those for two things both."""
+    words = {ExtendedKeyUsageOID.CLIENT_AUTH: "client", ExtendedKeyUsageOID.SERVER_AUTH: "server"}
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return "anything"
+    return " and ".join(words.get(one, one.dotted_string) for one in usage)
 
 
 def _authority_key_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
@@ -461,6 +478,7 @@ def differences_of(
     common = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     fits = 0 < len(names.common_name) <= _LONGEST_COMMON_NAME
     expect("common name", ", ".join(common) or "none", names.common_name if fits else "none")
+    expect("use", _readable_usage(certificate), "client" if names.client else "server")
     made = start + LEEWAY
     expect("lifetime", _span(end - made), _span(_expected_end(authority, made, days) - made))
     if start > moment:

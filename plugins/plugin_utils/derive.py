@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import infrastructure
+from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, GATEWAY, SERVER_SERVICES, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
@@ -50,7 +50,8 @@ HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
     "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
-    "desktops": (),
+    # the device's own key
+    "desktops": ("openssl",),
     "outside": (),
 }
 """Debian packages that the other roles of a host need, by its group."""
@@ -72,8 +73,8 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate and
-        invitation_note.
+        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate,
+        invitation_note, and admission where it is required; on a desktop desktop and certificate.
 
     Raises:
         KeyError: there is no such host.
@@ -105,6 +106,11 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
         settings["im"] = _im(site, host, profile, now)
         settings["certificate"] = _certificate(site, settings["im"])
         settings["invitation_note"] = _note(site, profile)
+        if desktops.is_required(site):
+            settings["admission"] = desktops.admission_settings(site, host)
+    if host.group == "desktops":
+        settings["desktop"] = desktops.desktop_settings(site, host, now)
+        settings["certificate"] = desktops.device_certificate(site, host)
     return settings
 
 
@@ -177,6 +183,8 @@ def _certificate(site: Site, im: dict[str, Any]) -> dict[str, Any]:
         "dns": names,
         "srv": [f"_{service}-{kind}.{domain}" for kind in kinds for service in ("xmpp", "xmpps")],
         "xmpp": names,
+        "client": False,
         "days": site.settings.certificates.server_days,
         "directory": TLS_DIRECTORY,
+        "group": "prosody",
     }

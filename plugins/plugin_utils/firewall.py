@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import (
     firewall_consumer,
+    firewall_desktops,
     firewall_partners,
     firewall_translation,
 )
-from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_rules import ADMIN, HostRules
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_rules import ADMIN, COUNTED, HostRules
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import (
     IP,
     LOG_RATE,
@@ -29,9 +30,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import 
     refuse,
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
-    CLIENT_SERVICES,
     GATEWAY,
-    SERVER_SERVICES,
     SERVICES,
     Flow,
 )
@@ -93,6 +92,7 @@ class _Ruleset(HostRules):
         for name, version in itertools.product(sorted(counted), VERSIONS):
             size = f"size {PER_ADDRESS_ENTRIES}"
             yield f"set {name}{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
+        yield from firewall_desktops.sets(self)
 
     def _counters(self) -> Iterator[tuple[str, list[str]]]:
         for chain in ("input", "output", "forward"):
@@ -108,6 +108,7 @@ class _Ruleset(HostRules):
         yield "chain forward", [*hook("forward"), *self._forward()]
         if self.carries_partners:
             yield "chain partners", [*firewall_partners.chain(self)]
+        yield from firewall_desktops.chains(self)
         if self.counted():
             yield "chain too_many", [*refuse("input", "too-many", "", "drop")]
         if self.is_gateway:
@@ -117,6 +118,7 @@ class _Ruleset(HostRules):
 
     def _input(self) -> Iterator[str]:
         yield 'iifname "lo" accept'
+        yield from firewall_desktops.arriving(self)
         if not self.is_gateway:
             yield from firewall_partners.every_packet(self)
         yield "ct state established,related accept"
@@ -140,6 +142,7 @@ class _Ruleset(HostRules):
 
     def _output(self) -> Iterator[str]:
         yield 'oifname "lo" accept'
+        yield from firewall_desktops.leaving(self)
         if not self.is_gateway:
             yield from firewall_partners.every_packet(self)
         yield "ct state established,related accept"
@@ -200,7 +203,7 @@ class _Ruleset(HostRules):
         found no place in a full set is not counted, so it is refused: else whoever fills the set would have no bound.
         The bound of all comes last: what an address tries beyond its own is none of it.
         """
-        wanted = [flow for flow in self.inbound() if flow.service in CLIENT_SERVICES + SERVER_SERVICES]
+        wanted = [flow for flow in self.inbound() if flow.service in COUNTED]
         for source, at in sorted({(flow.source, flow.at) for flow in wanted}):
             names = [name for name in self.counted() if any(_is(flow, source, name, at) for flow in wanted)]
             ports = one_or_more([str(SERVICES[name].port) for name in names])

@@ -18,6 +18,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import 
     one_or_more,
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    ADMISSION,
     CLIENT_SERVICES,
     DIVERTED,
     GATEWAY,
@@ -33,6 +34,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Netw
 
 LONGEST_NAME = 80
 """Characters of a partner's domain in the comment of a rule, which may have 128 bytes."""
+COUNTED = (*CLIENT_SERVICES, ADMISSION, *SERVER_SERVICES)
+"""Services whose users may have so many connections at a time."""
 ADMIN = "admin"
 
 
@@ -81,7 +84,7 @@ class HostRules:
     def counted(self) -> list[str]:
         """Return the services of this host whose users may have so many connections at a time."""
         wanted = {flow.service for flow in self.inbound()}
-        return [name for name in CLIENT_SERVICES + SERVER_SERVICES if name in wanted]
+        return [name for name in COUNTED if name in wanted]
 
     def own(self, zone: str) -> list[str]:
         """Return the addresses of this host in a zone."""

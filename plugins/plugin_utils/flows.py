@@ -98,7 +98,7 @@ class Attempt:
         service: name of the service.
         protocol: tcp, udp or icmp.
         port: its port; 0 for ICMP.
-        permitted: whether the table has a flow for it.
+        permitted: whether the table has a flow for it; `admission` may stand between all the same.
         practice: the practice of that flow; empty when it is forbidden.
         why: the reason of that flow; empty when it is forbidden.
     """
@@ -124,6 +124,7 @@ SERVICES = {
         Service("xmpp", 5222, "XMPP for clients, STARTTLS (RFC 6120)"),
         Service("xmpps", 5223, "XMPP for clients, TLS from the first byte (XEP-0368)"),
         Service("https", 5281, "file transfer over HTTPS (XEP-0363; the port is Prosody's)"),
+        Service("admission", 5290, "desktops show that they are sound, mutual TLS (the port is the kit's)"),
         Service("dns", 53, "names (RFC 1035)", "udp"),
         Service("dns_tcp", 53, "names, long answers (RFC 7766)"),
         Service("ntp", 123, "time (RFC 5905)", "udp"),
@@ -146,6 +147,13 @@ SERVICES = {
 
 CLIENT_SERVICES = ("xmpp", "xmpps", "https")
 """What a client needs of an IM server."""
+IM_SERVERS = {
+    "im_internal": ("servers", "R1", "People's clients use the internal IM server"),
+    "im_external": ("dmz", "R4", "Clients of people with external IM use the external server"),
+}
+"""The groups of IM servers, with the zone in which clients find them, the practice, and why."""
+ADMISSION = "admission"
+"""By what a desktop shows an IM server that it is sound; what is in `CLIENT_SERVICES` is open to it only then."""
 SERVER_SERVICES = ("xmpp_servers", "xmpps_servers")
 """What IM servers use among each other."""
 DIVERTED = {"dns": "dns", "dns_tcp": "dns_tcp", "web": "web_intercept", "web_tls": "web_tls_intercept"}
@@ -208,14 +216,12 @@ def _administration(site: Site) -> Iterator[Flow]:
 
 
 def _messaging(site: Site) -> Iterator[Flow]:
-    if site.settings.networks.desktops and site.hosts_of("im_internal"):
-        why = "People's clients use the internal IM server"
-        for service in CLIENT_SERVICES:
-            yield Flow("desktops", "im_internal", service, "servers", "R1", why)
-    if site.settings.networks.desktops and site.hosts_of("im_external"):
-        why = "Clients of people with external IM use the external server"
-        for service in CLIENT_SERVICES:
-            yield Flow("desktops", "im_external", service, "dmz", "R4", why)
+    for group, (at, practice, why) in IM_SERVERS.items():
+        if site.settings.networks.desktops and site.hosts_of(group):
+            for service in CLIENT_SERVICES:
+                yield Flow("desktops", group, service, at, practice, why)
+            if site.settings.desktops.admission == "required":
+                yield Flow("desktops", group, ADMISSION, at, "R3", "Desktops show the server that they are sound")
 
 
 def _federation(site: Site) -> Iterator[Flow]:

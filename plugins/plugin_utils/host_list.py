@@ -57,7 +57,7 @@ GROUPS = {
     "outside": Role("host outside of the site, not managed", (OUTSIDE,)),
 }
 """The groups of the host list; a host is in exactly one."""
-OWN_VARIABLES = ("sallyport_addresses", "sallyport_probe")
+OWN_VARIABLES = ("sallyport_addresses", "sallyport_person", "sallyport_probe")
 TAKEN_NAMES = {*GROUPS, "all", "ungrouped", "localhost"}
 """Names that mean something else to Ansible: a desktop called `outside` would be left alone in silence."""
 IN_THE_CLEAR = ("pass", "password", "passphrase")
@@ -74,6 +74,7 @@ class Host:
         admin_address: where Ansible connects to: an address, or a name that only the DNS knows.
         addresses: its other addresses, by zone, in the order of the file.
         probe: whether controls are tried from it.
+        person: id of the person who works at it; only of a desktop.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Host:
     admin_address: str
     addresses: Mapping[str, tuple[str, ...]]
     probe: bool = False
+    person: str = ""
 
     @property
     def managed(self) -> bool:
@@ -263,7 +265,19 @@ def _host(reading: _List, group: str, location: Location, name: str, body: objec
     addresses = _addresses(reading, (*location, "sallyport_addresses"), variables.get("sallyport_addresses"))
     if group in GROUPS:
         _check_zones(reading, location, group, addresses)
-    reading.hosts.append(Host(name, group, admin, addresses, probe))
+    person = _person(reading, (*location, "sallyport_person"), group, variables.get("sallyport_person", ""))
+    reading.hosts.append(Host(name, group, admin, addresses, probe, person))
+
+
+def _person(reading: _List, location: Location, group: str, value: object) -> str:
+    """Read who works at a host; whether the site has such a person is looked at elsewhere."""
+    if not isinstance(value, str):
+        reading.add(location, "this is not the id of a person", value=value, allowed="the id of a person of the site")
+        return ""
+    if value and group in GROUPS and group != "desktops":
+        reading.add(location, "only a desktop is somebody's", value=value, allowed="a host in the group desktops")
+        return ""
+    return value
 
 
 def _admin_address(reading: _List, location: Location, variables: Mapping[str, object]) -> str:

@@ -193,7 +193,7 @@ def _moment(source: Source, location: Location) -> Moment | None:
 def _dates(source: Source) -> Iterator[Fault]:
     people = [(*ROOT, "people", number) for number in _people(source)]
     limited: list[Location] = [*people, *((*person, "external") for person in people)]
-    for entries in ((*ROOT, "partners"), (*ROOT, "consumer_im", "permitted")):
+    for entries in ((*ROOT, "partners"), (*ROOT, "consumer_im", "permitted"), (*ROOT, "desktops", "attested")):
         limited += [(*entries, number) for number in range(len(find(source, entries, tuple) or ()))]
     for place in limited:
         start, end = _moment(source, (*place, "from")), _moment(source, (*place, "until"))

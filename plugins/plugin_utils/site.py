@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority
+from ansible_collections.sallyport.im.plugins.plugin_utils.desktop_references import check_desktops
 from ansible_collections.sallyport.im.plugins.plugin_utils.external_references import check_external
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host, read_hosts
@@ -146,6 +147,7 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     hosts, host_faults = read_hosts(host_source, zones_of(site_source))
     faults += host_faults
     faults += check_external(site_source, host_source, hosts)
+    faults += check_desktops(site_source, host_source, hosts)
     faults = [*_without_echoes(faults, site_source, host_source)]
     keys: Mapping[str, tuple[str, ...]] = {}
     authorities: Mapping[str, str] = {}

@@ -15,6 +15,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Domain,
     Fingerprint,
     Group_id,
+    Host_name,
     Ip_address,
     Key_file,
     Localpart,
@@ -327,6 +328,58 @@ class Outward(Settings):
     (`imaps`), sending it (`submission`, `submissions`). An empty list lets nothing out."""
 
 
+def check_some_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that a computer has an address.
+
+    Args:
+        value: its addresses.
+
+    Returns:
+        The same addresses.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not value:
+        raise ValueError("without an address nothing is admitted")
+    return value
+
+
+class Attested(Limited):
+    """A computer that the kit does not manage, for which somebody vouches."""
+
+    id: Host_name
+    """Its name, as `macbook-eva`; no machine of the host list has it."""
+    person: Person_id
+    """Who works with it, by id."""
+    system: Literal["windows", "macos", "other"]
+    """What it runs; docs/desktops-windows.md and docs/desktops-macos.md say what to look at before one vouches for it."""
+    addresses: Annotated[
+        tuple[Ip_address, ...], AfterValidator(check_some_addresses), Field(json_schema_extra={"minItems": 1})
+    ]
+    """Its addresses, all of them in `networks.desktops`."""
+    by: Text
+    """Who looked at it and vouches for it."""
+    starts: Annotated[When, Field(alias="from")]
+    """When that was (UTC): a date, or a minute."""
+    until: When
+    """How long it holds (UTC): to the end of a date, or to a minute. Then it has to be looked at again."""
+
+
+class Desktops(Settings):
+    """People's computers: what the IM servers want to know of them before they let them in."""
+
+    client: Literal["gajim", "dino"] = "gajim"
+    """The IM client that desktops of the host list get, once they have passed their checks."""
+    admission: Literal["required", "off"] = "required"
+    """Whether the IM servers let only those computers in that have shown that they passed their checks, and those that
+    are attested. With `off`, any computer in the desktops' networks reaches them, and R3 is amber in the report."""
+    hours: Annotated[int, number(1, 168)] = 4
+    """Hours for which a desktop is admitted; it shows its checks again after a quarter of them."""
+    attested: tuple[Attested, ...] = ()
+    """Computers that the kit does not manage, which people may use all the same; an empty list means none."""
+
+
 class Updates(Settings):
     """Where Debian's updates come from, and whether security updates wait for a person."""
 
@@ -386,6 +439,8 @@ class SiteFile(Settings):
     """Consumer IM services. All of the catalogue are refused, but for those that are named here."""
     outward: Outward = Outward()
     """What may be opened to the outside of the company, by zone."""
+    desktops: Desktops = Desktops()
+    """People's computers: what the IM servers want to know of them before they let them in."""
     resolvers: tuple[Ip_address, ...] = ()
     """Addresses of the resolvers that the gateway asks; an empty list lets it ask the root servers itself."""
     time_sources: tuple[Address_or_name, ...] = ("2.debian.pool.ntp.org",)

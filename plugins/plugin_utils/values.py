@@ -146,6 +146,23 @@ def check_site(value: str) -> str:
     return value
 
 
+def check_host(value: str) -> str:
+    """Check the name of a machine.
+
+    Args:
+        value: the name.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ValueError: it is malformed.
+    """
+    if not re.fullmatch(HOST_NAME, value):
+        raise ValueError("this cannot be the name of a machine")
+    return value
+
+
 def check_user(value: str) -> str:
     """Check the name of a Unix account.
 
@@ -553,6 +570,7 @@ Domain = Annotated[
     str, AfterValidator(check_domain), _kind("domain", r"[a-z0-9-]+(\.[a-z0-9-]+)+", maxLength=LONGEST_DOMAIN)
 ]
 Mail = Annotated[str, AfterValidator(check_mail), _kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
+Host_name = Annotated[str, AfterValidator(check_host), _kind("host", HOST_NAME)]
 Unix_user = Annotated[str, AfterValidator(check_user), _kind("user", UNIX_USER)]
 Key_file = Annotated[str, AfterValidator(check_key_file), _kind("key file", KEY_FILE)]
 Ip_address = Annotated[str, AfterValidator(check_address), _kind("address", r"[0-9a-fA-F:.]+")]
