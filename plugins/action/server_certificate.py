@@ -216,8 +216,8 @@ class ActionModule(ActionBase):
         )
         if arguments["days"] < 1:
             raise authority.AuthorityFault(f"days: is {arguments['days']}, allowed is a number of days from 1 on")
-        lists = (tuple(arguments[kind]) for kind in ("dns", "srv", "xmpp"))
-        names = authority.Names(arguments["common_name"], *lists, client=arguments["client"])
+        dns, srv, xmpp = (tuple(arguments[kind]) for kind in ("dns", "srv", "xmpp"))
+        names = authority.Names(arguments["common_name"], dns, srv, xmpp, client=arguments["client"])
         return Wanted(names, arguments["days"])
 
     def _signer(self, folder: Path) -> x509.Certificate:

@@ -20,8 +20,9 @@ CHECKS = ("signatures", "scanner", "firewall", "updates", "consumer-im")
 """What every desktop must have passed, by the names that its program gives."""
 AUTOMATIC = "automatic-updates"
 """What it must have passed beside, where updates do not wait for a person."""
-CLIENT_PACKAGES = {"gajim": "gajim", "dino": "dino-im"}
-"""Debian packages of the clients that a site can choose."""
+CLIENT_PACKAGES = {"gajim": ["gajim"], "none": []}
+"""Debian packages of the clients that a site can choose. Dino of Debian 13 is none of them: it knows only SCRAM-SHA-1,
+which the servers do not take."""
 CONSUMER_CLIENTS: dict[str, tuple[str, ...]] = {
     # several networks at once, or one that is nobody's: never permitted
     "bitlbee": (),
@@ -98,8 +99,8 @@ def desktop_settings(site: Site, host: Host, now: datetime.datetime) -> dict[str
 
     Returns:
         What `desktop-checks` reads, but for paths: desktop, addresses, servers (name, port and addresses of each),
-        stale_hours, automatic_updates and refused_packages; and for the role: client, package, renew_seconds, company,
-        and the accounts of the person, each with address and title.
+        stale_hours, automatic_updates and refused_packages; and for the role: client_packages, renew_seconds, and the
+        accounts of the person, each with address and title.
     """
     settings = site.settings
     domains = {"im_internal": site.domain, "im_external": site.external_domain or ""}
@@ -115,10 +116,8 @@ def desktop_settings(site: Site, host: Host, now: datetime.datetime) -> dict[str
         "stale_hours": STALE_HOURS,
         "automatic_updates": settings.updates.automatic,
         "refused_packages": refused_packages(site, now),
-        "client": settings.desktops.client,
-        "package": CLIENT_PACKAGES[settings.desktops.client],
+        "client_packages": [*CLIENT_PACKAGES[settings.desktops.client]],
         "renew_seconds": settings.desktops.hours * HOUR // 4,
-        "company": settings.company,
         "accounts": _accounts(site, host.person, now),
     }
 

@@ -353,7 +353,7 @@ class Attested(Limited):
     person: Person_id
     """Who works with it, by id."""
     system: Literal["windows", "macos", "other"]
-    """What it runs; docs/desktops-windows.md and docs/desktops-macos.md say what to look at before one vouches for it."""
+    """What it runs; docs/desktops-windows.md and docs/desktops-macos.md say what to look at first."""
     addresses: Annotated[
         tuple[Ip_address, ...], AfterValidator(check_some_addresses), Field(json_schema_extra={"minItems": 1})
     ]
@@ -369,11 +369,11 @@ class Attested(Limited):
 class Desktops(Settings):
     """People's computers: what the IM servers want to know of them before they let them in."""
 
-    client: Literal["gajim", "dino"] = "gajim"
-    """The IM client that desktops of the host list get, once they have passed their checks."""
-    admission: Literal["required", "off"] = "required"
+    client: Literal["gajim", "none"] = "gajim"
+    """The IM client that desktops of the host list get, once they have passed their checks; `none` leaves it to you."""
+    admission: Literal["required", "open"] = "required"
     """Whether the IM servers let only those computers in that have shown that they passed their checks, and those that
-    are attested. With `off`, any computer in the desktops' networks reaches them, and R3 is amber in the report."""
+    are attested. With `open`, any computer in the desktops' networks reaches them, and R3 is amber in the report."""
     hours: Annotated[int, number(1, 168)] = 4
     """Hours for which a desktop is admitted; it shows its checks again after a quarter of them."""
     attested: tuple[Attested, ...] = ()

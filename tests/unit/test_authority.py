@@ -231,6 +231,30 @@ def test_another_authority_of_the_same_name_is_told_apart(
     assert [found.what for found in authority.differences_of(certificate, signer.certificate, NAMES, 90)] == ["issuer"]
 
 
+@pytest.mark.parametrize(
+    ("client", "purpose", "other"), [(True, "sslclient", "sslserver"), (False, "sslserver", "sslclient")]
+)
+def test_a_certificate_is_for_one_side_only(
+    files: Path, signer: authority.Authority, *, client: bool, purpose: str, other: str
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = authority.Names(f"desk.desktops.{DOMAIN}", (f"desk.desktops.{DOMAIN}",), client=client)
+    (files / "device.pem").write_bytes(authority.sign(signer, request_of(key), names, 90))
+    verify = ("verify", "-CAfile", str(files / "ca.crt"), "-purpose")
+    assert openssl(*verify, purpose, str(files / "device.pem")).returncode == 0
+    refused = openssl(*verify, other, str(files / "device.pem"))
+    assert refused.returncode != 0
+    assert "purpose" in refused.stderr
+
+
+def test_what_a_certificate_is_for_is_compared(signer: authority.Authority, key: ec.EllipticCurvePrivateKey) -> None:
+    made = authority.load_certificate(authority.sign(signer, request_of(key), NAMES, 90))
+    wanted = authority.Names(NAMES.common_name, NAMES.dns, NAMES.srv, NAMES.xmpp, client=True)
+    assert [str(one) for one in authority.differences_of(made, signer.certificate, wanted, 90)] == [
+        "use: is server, should be client"
+    ]
+
+
 def test_a_difference_is_one_line() -> None:
     assert str(authority.Difference("names", "a", "b")) == "names: is a, should be b"
 

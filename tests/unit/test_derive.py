@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import accounts, host_settings
+from ansible_collections.sallyport.im.plugins.plugin_utils.desktops import admission_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
 from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, services
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import compile_policy, policy_text
@@ -44,9 +45,12 @@ def test_the_internal_server(tmp_path: Path) -> None:
             "dns": ["im.fjord.example", "rooms.im.fjord.example", "files.im.fjord.example"],
             "srv": ["_xmpp-client.im.fjord.example", "_xmpps-client.im.fjord.example"],
             "xmpp": ["im.fjord.example", "rooms.im.fjord.example", "files.im.fjord.example"],
+            "client": False,
             "days": 90,
             "directory": "/etc/sallyport/tls",
+            "group": "prosody",
         },
+        "admission": admission_settings(site, site.host("im-int")),
     }
     assert im.pop("policy") == policy_text(compile_policy(site))
     assert im.pop("accounts") == accounts(site, "internal", NOW)
@@ -96,9 +100,12 @@ def test_the_external_server(tmp_path: Path) -> None:
                 "_xmpps-server.ext.fjord.example",
             ],
             "xmpp": ["ext.fjord.example"],
+            "client": False,
             "days": 90,
             "directory": "/etc/sallyport/tls",
+            "group": "prosody",
         },
+        "admission": admission_settings(site, site.host("im-ext")),
     }
     assert im.pop("policy") == policy_text(compile_policy(site, "external"))
     assert im.pop("accounts") == accounts(site, "external", NOW)
@@ -184,7 +191,7 @@ def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     managed = {"access", "accounts_exclusive", "firewall", "forwards", "resolver", "time", "updates"}
     common = {"name", "role", "site", "addresses", "packages"}
     assert {*host_settings(site, "world", NOW)} == common
-    assert {*host_settings(site, "desk", NOW)} == common | managed
+    assert {*host_settings(site, "desk", NOW)} == common | managed | {"desktop", "certificate"}
     assert {*host_settings(site, "gw", NOW)} == common | managed | {"dns", "limits", "relay", "web"}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -350,3 +351,43 @@ def test_a_task_does_not_confirm_by_itself(name: str, monkeypatch: pytest.Monkey
     assert result["failed"]
     assert f"'{name}' is set by this action itself" in result["msg"]
     assert not confirmed
+
+
+TIMED = """\
+table inet sallyport {
+	set admitted4 {
+		type ipv4_addr
+		size 16384
+		flags dynamic,timeout
+	}
+
+	set clients4 {
+		type ipv4_addr
+		flags dynamic
+	}
+}
+"""
+IN_FORCE = {
+    "nftables": [
+        {"set": {"name": "admitted4", "elem": [{"elem": {"val": "10.20.2.21", "timeout": 60, "expires": 41}}]}},
+        {"set": {"name": "admitted6", "elem": [{"elem": {"val": "fd12::21", "timeout": 60, "expires": 40}}]}},
+        {"set": {"name": "clients4", "elem": [{"elem": {"val": "10.20.2.22", "expires": 9}}, "10.20.2.23"]}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "words"),
+    [
+        (TIMED, PRESENT, "add element inet sallyport admitted4 { 10.20.2.21 timeout 41s }\n"),
+        # the first table of a host, and one without such a set
+        (TIMED, ["ip nat"], ""),
+        (LISTED, PRESENT, ""),
+    ],
+)
+def test_what_holds_for_a_time_goes_over_to_the_new_table(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, present: list[str], words: str
+) -> None:
+    monkeypatch.setattr(nft_live, "tables", lambda: present)
+    monkeypatch.setattr(nft_live, "_nft", lambda *_words: json.dumps(IN_FORCE))
+    assert nft_live.held(parse(wanted)) == words

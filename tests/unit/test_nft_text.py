@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sallyport.im.plugins.module_utils.nft_text import closed, compare, parse
+from ansible_collections.sallyport.im.plugins.module_utils.nft_text import Block, closed, compare, is_timed, parse
 
 LISTED = """\
 table inet sallyport {
@@ -133,3 +133,17 @@ def test_the_closed_table_lets_in_only_who_administers() -> None:
         "ct state established,related accept",
         'ip saddr @admin4 ip daddr 10.20.0.11 tcp dport 22 accept comment "R2 ssh"',
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "flags", "timed"),
+    [
+        ("set admitted4", "flags dynamic,timeout", True),
+        ("set clients4", "flags dynamic", False),
+        ("set admin4", "flags interval", False),
+        ("set given4", "flags timeout", False),
+        ("map admitted4", "flags dynamic,timeout", False),
+    ],
+)
+def test_which_sets_others_fill_for_a_time(head: str, flags: str, timed: bool) -> None:
+    assert is_timed(head, Block(("type ipv4_addr", flags))) is timed

@@ -19,7 +19,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 GATEWAY_GIVES = {"udp/53", "tcp/53", "udp/123", "tcp/3128"}
 BETWEEN_SERVERS = {"tcp/5269", "tcp/5270"}
-FOR_PEOPLE = {"tcp/5222", "tcp/5223", "tcp/5281"}
+# by the flows; whom the server has not admitted, as the stranger who knocks, reaches the last only
+FOR_PEOPLE = {"tcp/5222", "tcp/5223", "tcp/5281", "tcp/5290"}
 # zone from which, host, zone of its address
 BY_HAND: dict[tuple[str, str, str], set[str]] = {
     ("admin", "im-int", "admin"): {"tcp/22", "icmp"},
