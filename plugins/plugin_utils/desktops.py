@@ -6,7 +6,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ADMITTED, TABLE
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import TABLE
+from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_desktops import ADMITTED
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import ADMISSION, IM_SERVERS, SERVICES
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
