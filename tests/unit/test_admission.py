@@ -114,7 +114,7 @@ def test_it_is_admitted_at_no_other_address(service: Any) -> None:
     assert "10.20.2.22 is no address of desk" in answer["reasons"][0]
     assert service.state == {}
     # nor by what somebody wrote into the state
-    forged = {"desk": {"addresses": {"10.20.2.22": NOW + 60}, "reasons": [], "when": NOW}}
+    forged = {"desk": {"addresses": {"10.20.2.22": NOW}, "reasons": [], "when": NOW}}
     assert {*ADMISSION.wanted(SETTINGS, forged, NOW)} == {MACBOOK}
 
 
@@ -146,8 +146,23 @@ def test_it_lapses_when_nobody_renews(service: Any, capsys: pytest.CaptureFixtur
     assert (desk["admitted"], desk["reasons"]) == (False, ["nobody has renewed it in time"])
 
 
+def test_another_length_holds_for_those_who_are_admitted_already(service: Any) -> None:
+    service.take("desk", "10.20.2.21", SOUND)
+    shorter = {**SETTINGS, "seconds": 60, "attested": []}
+    assert ADMISSION.wanted(shorter, service.state, NOW + 59) == {"10.20.2.21": NOW + 60}
+    assert ADMISSION.wanted(shorter, service.state, NOW + 60) == {}
+
+
+def test_a_clock_that_was_set_back_gives_no_more_time(service: Any) -> None:
+    service.take("desk", "10.20.2.21", SOUND)
+    yesterday = NOW - 24 * 3600
+    assert ADMISSION.wanted({**SETTINGS, "attested": []}, service.state, yesterday) == {
+        "10.20.2.21": yesterday + HOURS4
+    }
+
+
 def test_who_left_the_host_list_is_forgotten() -> None:
-    old = {"addresses": {"10.20.2.99": NOW + 60}, "reasons": [], "when": NOW}
+    old = {"addresses": {"10.20.2.99": NOW}, "reasons": [], "when": NOW}
     assert ADMISSION.Service(SETTINGS, {"old": old}).state == {}
 
 

@@ -212,10 +212,10 @@ def test_a_server_that_cannot_be_asked_is_another_end(
     _sound(monkeypatch, tmp_path)
     ends = {(True, True): 0, (True, False): 1, (False, False): 2}
     for (asked, admitted), end in ends.items():
-        outcome = {"asked": asked, "admitted": admitted}
+        outcome = {"asked": asked, "admitted": admitted, "reasons": [] if admitted else ["the server's reason"]}
         monkeypatch.setattr(CHECKS_PROGRAM, "present", lambda settings, document, outcome=outcome: [outcome])
         assert CHECKS_PROGRAM.main(["present"]) == end
-    capsys.readouterr()
+        assert capsys.readouterr().err == ("" if admitted else "the server's reason\n")
 
 
 def test_it_is_shown_from_each_address_to_each_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
