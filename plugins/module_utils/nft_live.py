@@ -125,12 +125,12 @@ def apply(text: str, remove: Sequence[str]) -> None:
 
 
 def held(wanted: Table) -> str:
-    """Return words that put into a new own table what sets with a timeout hold in the one in force.
+    """Return words that put into another own table what sets with a timeout hold in the one in force.
 
     Whoever is let in for a time keeps its time, and its connections are not cut for the moment of a change.
 
     Args:
-        wanted: the new table.
+        wanted: the other table.
 
     Raises:
         NftError: nft does not answer.
@@ -177,7 +177,8 @@ def way_back(before: Table | None, saved: dict[str, str], token: str) -> str:
     Raises:
         NftError: The own table cannot be written into a script.
     """
-    text = whole(before.text() if before else "")
+    # whoever is let in for a time now is so again, until the one who let them in looks
+    text = whole(before.text() + held(before) if before else "")
     if END in text:
         raise NftError(f"the table in force holds the word {END}; remove it by hand")
     lines = ["#!/bin/sh", RUN_LINE + token, "status=0", f"nft -f - <<'{END}' || status=1", text.rstrip("\n"), END]

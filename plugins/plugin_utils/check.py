@@ -58,10 +58,22 @@ def summary(site: Site, now: datetime.datetime) -> str:
         lines.append(f"            and {len(disabled) - MOST_LISTED} more")
     if alone:
         lines.append(f"  alone     {_some(alone)}: sees nobody and is seen by nobody")
+    lines += _desktops(site, now)
     lines += _external(site, now)
     lines.append(f"  authority {_authority(site, now.date())}")
     lines.append("  flows     " + "\n            ".join(_flow_lines(site)))
     return "\n".join(lines)
+
+
+def _desktops(site: Site, now: datetime.datetime) -> list[str]:
+    """Say which computers the servers let in; nothing where there is nothing to say."""
+    settings = site.settings.desktops
+    if settings.admission == "open":
+        return ["  desktops  any computer in their networks reaches the servers: admission is open"]
+    return [
+        f"  attested  {one.id} ({one.person}, {one.system}): {one.why_disabled(now) or f'until {one.until}'} (by {one.by})"
+        for one in settings.attested
+    ]
 
 
 def _external(site: Site, now: datetime.datetime) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from system.controls import Amber, NotApplicable
 from system.site_facts import HostFacts, SiteFacts
 
+PORT = 5290
 PROGRAM = "/usr/local/lib/sallyport/admission"
 CHECKS = "/usr/local/lib/sallyport/desktop-checks"
 SHOW = "systemctl start sallyport-desktop.service"
@@ -47,6 +48,17 @@ except OSError as error:
 """
 
 
+def admits(facts: SiteFacts) -> bool:
+    """Tell whether the servers of a site admit desktops, and do not just let them in."""
+    required_here = facts.sallyport.get("desktops", {}).get("admission", "required") == "required"
+    return required_here and bool(facts.sallyport["networks"].get("desktops"))
+
+
+def declared_port(facts: SiteFacts) -> set[int]:
+    """Return the port at which desktops show their checks to an IM server; none where they need not."""
+    return {PORT} if admits(facts) else set()
+
+
 def required(facts: SiteFacts) -> None:
     """Go on only where desktops must be admitted.
 
@@ -56,7 +68,7 @@ def required(facts: SiteFacts) -> None:
     """
     if not facts.sallyport["networks"].get("desktops"):
         raise NotApplicable("the site has no network for desktops")
-    if facts.sallyport.get("desktops", {}).get("admission", "required") != "required":
+    if not admits(facts):
         raise Amber("`desktops.admission` is open: any computer in the desktops' networks reaches the servers")
 
 

@@ -13,6 +13,7 @@ from probe.remote import Probe
 from probe.stream import tcp_connect
 from system.attempts import CONFIG, VERDICT, one_refusal, sign_in, told
 from system.controls import RESTART, Breakage, NotTried, Seen, control
+from system.desktops import declared_port
 from system.network import Firewall, let_pass
 from system.site_facts import SiteFacts
 from system.talk import Client, Events, fresh, why
@@ -111,7 +112,7 @@ def test_stream_to_another_server(
     id="R1-only-declared-ports",
     practice="R1",
     says="The server does nothing but messaging: no other service can be reached on it.",
-    permitted="Administration and the messaging ports answer.",
+    permitted="Administration, the messaging ports and the admission of desktops answer.",
     forbidden="Any other port that listens for the network.",
     breakage=Breakage(
         command="systemd-run --unit=sallyport-mutation python3 -m http.server 8099 && sleep 1",
@@ -119,7 +120,7 @@ def test_stream_to_another_server(
     ),
 )
 def test_only_declared_ports(facts: SiteFacts, server: Any, desk: Probe, seen: Seen) -> None:
-    declared = {facts.server().ssh_port, *SERVICE}
+    declared = {facts.server().ssh_port, *SERVICE, *declared_port(facts)}
     listing = server.run("ss -Hltun").stdout
     open_ports = set()
     for line in listing.splitlines():

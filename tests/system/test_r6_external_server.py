@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from probe.remote import Probe
 from system.controls import Breakage, NotTried, Seen, control
+from system.desktops import declared_port
 from system.network import RELAY_PORT, RELAY_RESTART, Firewall, Opened, archives, let_pass
 from system.outside import DIRECT_PORT, PARTNER, STREAMS_PORT
 from system.site_facts import SiteFacts
@@ -53,7 +54,7 @@ def _given(probe: Probe | None) -> Probe:
     id="R6-only-declared-ports",
     practice="R6",
     says="The outside server does nothing but messaging: no other service can be reached on it.",
-    permitted="Administration, the ports for people and those for other servers answer.",
+    permitted="Administration, the ports for people, those for other servers and the admission of desktops answer.",
     forbidden="Any other port that listens for the network.",
     tried_from="im_external",
     on="im_external",
@@ -64,7 +65,7 @@ def _given(probe: Probe | None) -> Probe:
 )
 def test_only_declared_ports(facts: SiteFacts, external: Any, desk: Probe, seen: Seen) -> None:
     host = facts.external_server()
-    declared = {host.ssh_port, *FOR_PEOPLE, *BETWEEN_SERVERS}
+    declared = {host.ssh_port, *FOR_PEOPLE, *BETWEEN_SERVERS, *declared_port(facts)}
     listening = set()
     for line in external.run("ss -Hltun").stdout.splitlines():
         address, _, port = line.split()[4].rpartition(":")

@@ -391,3 +391,10 @@ def test_what_holds_for_a_time_goes_over_to_the_new_table(
     monkeypatch.setattr(nft_live, "tables", lambda: present)
     monkeypatch.setattr(nft_live, "_nft", lambda *_words: json.dumps(IN_FORCE))
     assert nft_live.held(parse(wanted)) == words
+
+
+def test_what_holds_for_a_time_goes_back_with_the_old_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nft_live, "tables", lambda: PRESENT)
+    monkeypatch.setattr(nft_live, "_nft", lambda *_words: json.dumps(IN_FORCE))
+    script = way_back(parse(TIMED), {}, "word")
+    assert f"}}\nadd element inet sallyport admitted4 {{ 10.20.2.21 timeout 41s }}\n{nft_live.END}\n" in script

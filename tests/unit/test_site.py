@@ -332,7 +332,24 @@ def test_check_prints_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert out.startswith("oslo: no fault in ")
     assert "alice: expired, ended 2020-01-01" in out
     assert "bob" in out.partition("alone")[2]
-    assert "desktops to im_internal: https, xmpp, xmpps" in out
+    assert "desktops to im_internal: admission, https, xmpp, xmpps" in out
+
+
+def test_check_says_which_computers_are_let_in(tmp_path: Path) -> None:
+    entry = (
+        "    - {{id: {}, person: bob, system: macos, addresses: [10.20.2.5{}], by: Eva, from: 2026-01-01, until: {}}}\n"
+    )
+    attested = "  desktops:\n    attested:\n" + "".join(
+        "  " + entry.format(name, number, until)
+        for number, (name, until) in enumerate([("mac", "2026-12-31"), ("old", "2026-01-31")])
+    )
+    lines = check.summary(load(make_site(tmp_path, BASE_SITE + attested)), moment("2026-06-01"))
+    assert "  attested  mac (bob, macos): until 2026-12-31 (by Eva)\n" in lines
+    assert "  attested  old (bob, macos): expired, ended 2026-01-31 (by Eva)\n" in lines
+    doors = check.summary(
+        load(make_site(tmp_path, f"{BASE_SITE}  desktops: {{admission: open}}\n")), moment("2026-06-01")
+    )
+    assert "admission is open" in doors
 
 
 def test_check_prints_all_faults_and_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
