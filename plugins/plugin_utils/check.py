@@ -70,10 +70,8 @@ def _desktops(site: Site, now: datetime.datetime) -> list[str]:
     settings = site.settings.desktops
     if settings.admission == "open":
         return ["  desktops  any computer in their networks reaches the servers: admission is open"]
-    return [
-        f"  attested  {one.id} ({one.person}, {one.system}): {one.why_disabled(now) or f'until {one.until}'} (by {one.by})"
-        for one in settings.attested
-    ]
+    states = [(one, one.why_disabled(now) or f"until {one.until}") for one in settings.attested]
+    return [f"  attested  {one.id} ({one.person}, {one.system}): {state} (by {one.by})" for one, state in states]
 
 
 def _external(site: Site, now: datetime.datetime) -> list[str]:
