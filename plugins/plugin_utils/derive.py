@@ -45,13 +45,14 @@ BASE_PACKAGES = (
     "unattended-upgrades",
 )
 """Debian packages that the roles baseline and firewall need on every managed host."""
-IM_PACKAGES = ("lua-unbound", "openssl", "prosody", "prosody-modules")
+ANTIVIRUS_PACKAGES = ("clamav-daemon", "clamav-freshclam", "clamdscan")
+IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-unbound", "openssl", "prosody", "prosody-modules")
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
     "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
-    # the device's own key
-    "desktops": ("openssl",),
+    # openssl for the device's own key
+    "desktops": (*ANTIVIRUS_PACKAGES, "openssl"),
     "outside": (),
 }
 """Debian packages that the other roles of a host need, by its group."""
@@ -59,6 +60,8 @@ PROBE_PACKAGES = ("python3-slixmpp", "curl", "openssl")
 """Debian packages that the controls need on a host from which they are tried."""
 
 
+SCANNED = ("im_internal", "im_external", "desktops")
+"""The groups whose hosts have a scanner for viruses."""
 IM_SERVERS = {"im_internal": INTERNAL, "im_external": EXTERNAL}
 """The groups of IM servers, and the kind of each."""
 
@@ -73,8 +76,9 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on an IM server im, certificate,
-        invitation_note, and admission where it is required; on a desktop desktop and certificate.
+        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on a server or desktop antivirus; on
+        an IM server im, certificate, invitation_note, and admission where it is required; on a desktop desktop and
+        certificate.
 
     Raises:
         KeyError: there is no such host.
@@ -102,6 +106,8 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
             },
             **infrastructure.services(site, host),
         }
+    if host.group in SCANNED:
+        settings["antivirus"] = infrastructure.scanner(site, host)
     if profile := IM_SERVERS.get(host.group):
         settings["im"] = _im(site, host, profile, now)
         settings["certificate"] = _certificate(site, settings["im"])

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import consumer_im
+from ansible_collections.sallyport.im.plugins.plugin_utils import antivirus, consumer_im
 from ansible_collections.sallyport.im.plugins.plugin_utils.dns_records import dns_records
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import BEHIND, GATEWAY, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
@@ -74,10 +74,27 @@ def services(site: Site, host: Host) -> dict[str, Any]:
         found["relay"] = {"listen": listen, "port": ports("relay")["relay"], "clients": clients}
         if settings.updates.sources is not None:
             found["relay"]["hosts"] = [*settings.updates.sources]
+        found["relay"]["signatures"] = antivirus.hosts(settings.antivirus.signatures)
+        found["relay"]["signatures_by_tls"] = antivirus.hosts(settings.antivirus.signatures, "https")
         found["dns"] = _dns(site, listen, behind)
         found["web"] = _web(site)
         found["limits"] = _limits(site)
     return found
+
+
+def scanner(site: Site, host: Host) -> dict[str, Any]:
+    """Say what the scanner for viruses of a host does.
+
+    Args:
+        site: the site.
+        host: the host, a server or a desktop.
+
+    Returns:
+        What `antivirus.scanner` says, with the gateway's relay as the way of its signatures.
+    """
+    near = _near(host, site.hosts_of(GATEWAY)[0])
+    relay = (_in_url(near[0]), ports("relay")["relay"]) if near else None
+    return antivirus.scanner(site.settings, host.group, relay)
 
 
 def _dns(site: Site, listen: list[str], behind: dict[str, list[str]]) -> dict[str, Any]:

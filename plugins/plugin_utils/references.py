@@ -14,6 +14,7 @@ from typing import TypeVar
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, nearest, show_value
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Certificates, Files, Networks
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
+    EXCEPTIONS,
     PLACEHOLDER,
     Moment,
     Network,
@@ -109,6 +110,7 @@ def check_references(source: Source, site: str) -> Iterator[Fault]:
     yield from _dates(source)
     yield from _overlaps(source)
     yield from _limits(source)
+    yield from _signatures(source)
 
 
 def _people(source: Source) -> range:
@@ -258,3 +260,52 @@ def _limits(source: Source) -> Iterator[Fault]:
             value=str(days),
             allowed=f"at most {years * 365}, or more ca_years",
         )
+
+
+def _signatures(source: Source) -> Iterator[Fault]:
+    """A scanner without signatures finds nothing; two sets of one name would lie in one file."""
+    place = (*ROOT, "antivirus", "signatures")
+    official = find(source, (*place, "official"), bool)
+    urls = find(source, (*place, "urls"), tuple) or ()
+    mirror = find(source, (*place, "mirror"), str)
+    if official is False and not urls:
+        yield source.fault(
+            (*place, "official"),
+            "false, and no urls: the scanner would have no signatures and find nothing",
+            value="false",
+            allowed="true, or an address under urls",
+        )
+    if official is False and mirror:
+        yield source.fault(
+            (*place, "mirror"),
+            f"{show_value(mirror)} is a mirror of ClamAV's own sets, which official: false leaves out",
+            value=show_value(mirror),
+            allowed="official: true with it, or no mirror",
+        )
+    seen: dict[str, Location] = {}
+    for number in range(len(urls)):
+        here: Location = (*place, "urls", number)
+        url = find(source, here, str)
+        name = (url or "").rpartition("/")[2]
+        if url is not None and name in seen:
+            yield source.fault(
+                here,
+                f"{show_value(url)}: the set in line {source.line(seen[name])} has the same name, {show_value(name)}",
+                value=show_value(url),
+                allowed="a file name of its own for each set",
+            )
+        seen.setdefault(name, here)
+    named = [find(source, (*place, "urls", number), str) for number in range(len(urls))]
+    if official is False and named and all(url and url.rpartition(".")[2] in EXCEPTIONS for url in named):
+        yield source.fault(
+            (*place, "urls"),
+            "these hold exceptions and no signatures: the scanner would find nothing",
+            allowed="a set of signatures as well, as .ndb, .hdb or .ldb",
+        )
+    refused: set[str] = set()
+    for number in range(len(find(source, (*ROOT, "antivirus", "refuse"), tuple) or ())):
+        here = (*ROOT, "antivirus", "refuse", number)
+        kind = find(source, here, str)
+        if kind is not None and kind in refused:
+            yield source.fault(here, f"{show_value(kind)} stands twice in this list", allowed="each kind once")
+        refused.add(kind or "")

@@ -24,6 +24,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Network,
     Person_id,
     Service_id,
+    Signature_url,
     Site_id,
     Text,
     Unix_user,
@@ -281,6 +282,35 @@ class Files(Settings):
     """What one person may send in a day, in the same megabytes; not less than the largest file."""
 
 
+class AntivirusSignatures(Settings):
+    """Where signatures of viruses come from, and how old they may be."""
+
+    official: bool = True
+    """Whether ClamAV's own sets are used. They need 3 GiB of memory on each host with a scanner."""
+    mirror: Domain | None = None
+    """Host of a private mirror of ClamAV's own sets; without it they come from ClamAV."""
+    urls: tuple[Signature_url, ...] = ()
+    """Addresses of further sets, http or https. The scanner runs on a host when each has come once."""
+    stale_hours: Annotated[int, number(2, 720)] = 48
+    """Hours after which signatures that could not be renewed are too old, and a person is told."""
+
+
+class Antivirus(Settings):
+    """Scanning for viruses, and kinds of files that are refused."""
+
+    signatures: AntivirusSignatures = AntivirusSignatures()
+    """Where signatures come from, and how old they may be."""
+    refuse: tuple[Literal["executables", "scripts", "macros", "encrypted"], ...] = (
+        "executables",
+        "scripts",
+        "macros",
+        "encrypted",
+    )
+    """Kinds of files that nobody can share, by what they are and not by their name; an empty list refuses none."""
+    scan_seconds: Annotated[int, number(5, 600)] = 60
+    """Seconds that scanning one file may take; what takes longer is refused."""
+
+
 class SignIn(Settings):
     """What happens after wrong passwords."""
 
@@ -457,6 +487,8 @@ class SiteFile(Settings):
     """How long the server keeps what people wrote and sent."""
     files: Files = Files()
     """Limits for files that people send."""
+    antivirus: Antivirus = Antivirus()
+    """Scanning for viruses, and kinds of files that are refused."""
     sign_in: SignIn = SignIn()
     """What happens after wrong passwords."""
     certificates: Certificates = Certificates()

@@ -38,6 +38,14 @@ UNIX_USER = r"[a-z][a-z0-9_-]{0,30}"
 KEY_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.pub"
 CERTIFICATE_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.(crt|pem)"
 FINGERPRINT = r"[0-9a-f]{64}"
+SIGNATURE_KINDS = (
+    *("cdb", "crb", "db", "fp", "ftm", "gdb", "hdb", "hdu", "hsb", "hsu", "idb", "ign2", "ldb", "ldu", "mdb", "mdu"),
+    *("msb", "msu", "ndb", "ndu", "pdb", "sfp", "wdb", "yar", "yara"),
+)
+"""Endings of the files that ClamAV reads as sets of signatures."""
+EXCEPTIONS = ("cdb", "crb", "fp", "ftm", "ign2", "pdb", "sfp", "wdb")
+"""Those that tune the scanner; none of them alone finds a virus."""
+SIGNATURE_URL = rf"https?://[a-z0-9-]+(\.[a-z0-9-]+)+/([A-Za-z0-9._~-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*\.({'|'.join(SIGNATURE_KINDS)})"
 MINUTE = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}"
 MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 SHORTEST_PREFIX = {4: 8, 6: 32}
@@ -60,6 +68,8 @@ ALLOWED = {
     "certificate file": "the path of a file with certificates (PEM) below the site's folder, as partners/ours.crt",
     "service": "the id of a service in docs/consumer-im.md",
     "fingerprint": "the SHA-256 of a certificate, 64 digits 0-9 and a-f (openssl x509 -noout -fingerprint -sha256)",
+    "signature url": "http:// or https://, a full domain name and a path, without port, user, blanks and question mark; "
+    "it ends in the name of a set that ClamAV reads, as .ndb, .hdb or .ldb",
     "user": "small letters, digits, underscore and hyphen, at most 31, beginning with a letter",
     "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",
     "address or name": "an IPv4 or IPv6 address, or a full domain name in small letters",
@@ -211,6 +221,28 @@ def check_certificate_file(value: str) -> str:
     """
     if not re.fullmatch(CERTIFICATE_FILE, value) or ".." in value.split("/"):
         raise ValueError("this cannot be the path of a certificate below the site's folder")
+    return value
+
+
+def check_signature_url(value: str) -> str:
+    """Check the address of a set of signatures.
+
+    Args:
+        value: the address.
+
+    Returns:
+        The same address.
+
+    Raises:
+        ValueError: the gateway's relay could not fetch it, ClamAV would not read it, or it would lie in the place of
+            another set.
+    """
+    if not re.fullmatch(SIGNATURE_URL, value):
+        raise ValueError("this cannot be the address of a set of signatures")
+    check_domain(value.split("/")[2])
+    name = value.rpartition("/")[2]
+    if name.partition(".")[0] in ("sallyport", "main", "daily", "bytecode"):
+        raise ValueError(f"{name} is the name of a set of the kit's or of ClamAV's own")
     return value
 
 
@@ -588,5 +620,6 @@ When = Annotated[
 ]
 Certificate_file = Annotated[str, AfterValidator(check_certificate_file), _kind("certificate file", CERTIFICATE_FILE)]
 Fingerprint = Annotated[str, AfterValidator(check_fingerprint), _kind("fingerprint", r"[0-9A-Fa-f:]{64,95}")]
+Signature_url = Annotated[str, AfterValidator(check_signature_url), _kind("signature url", SIGNATURE_URL)]
 Service_id = Annotated[str, _kind("service")]
 Localpart = Annotated[str, AfterValidator(check_localpart), _kind("localpart", LOCALPART)]
