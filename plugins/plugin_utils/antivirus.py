@@ -64,6 +64,19 @@ def limits(megabytes: int, seconds: int) -> dict[str, str]:
     }
 
 
+def bounds(megabytes: int) -> str:
+    """Return signatures of archives with a file that is too large: clamd cuts such a file off, and does not say so.
+
+    Args:
+        megabytes: the largest upload.
+
+    Returns:
+        The content of a .cdb file. What it finds has a name like that of clamd's own limits.
+    """
+    first = min(megabytes * UNPACKED_TIMES, LARGEST_FILE_MEGABYTES) * 1024 * 1024 + 1
+    return f"Heuristics.Limits.Exceeded.InArchive:*:*:*:*:{first}-{2**63 - 1}:*:*:*:*\n"
+
+
 def hosts(signature_sources: AntivirusSignatures, *schemes: str) -> list[str]:
     """List the hosts from which signatures come; the gateway's relay fetches from these.
 
@@ -96,7 +109,7 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         relay: address and port by which it fetches; None for straight away.
 
     Returns:
-        clamd and freshclam (their options, each a name and a value), kinds (signatures of refused kinds), sets (files
+        clamd and freshclam (their options, each a name and a value), kinds and bounds (signatures of refused kinds, and of archives that are not looked at whole), sets (files
         that must be there), official, stale_hours, memory_megabytes, on_access, and scan_paths (for the weekly scan;
         empty for all local file systems).
     """
@@ -106,6 +119,7 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         "clamd": [*_clamd(settings, desktop=desktop)],
         "freshclam": [*_freshclam(own.signatures, relay)],
         "kinds": "" if desktop else signatures(own.refuse),
+        "bounds": "" if desktop else bounds(settings.files.max_megabytes),
         "sets": [*(OFFICIAL_SETS if own.signatures.official else ()), *map(set_name, own.signatures.urls)],
         "official": own.signatures.official,
         "stale_hours": own.signatures.stale_hours,

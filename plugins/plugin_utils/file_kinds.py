@@ -156,7 +156,12 @@ KINDS = (
         f"(0|1|2)&({'|'.join(str(3 + number) for number in range(len(_OBJECTS)))})",
         pages=True,
     ),
-    Kind("script.WSH", "", tuple(text(words, "", "iwa") for words in ("WScript.Echo", "WScript.CreateObject")), pages=True),
+    Kind(
+        "script.WSH",
+        "",
+        tuple(text(words, "", "iwa") for words in ("WScript.Echo", "WScript.CreateObject")),
+        pages=True,
+    ),
     Kind("script.Encoded", "encoded VBScript or JScript", ("23407e5e{6}3d3d",)),
     Kind("script.HTA", "application of HTML (HTA)", (text("<hta:application"),)),
     Kind(

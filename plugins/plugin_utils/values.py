@@ -45,7 +45,9 @@ SIGNATURE_KINDS = (
 """Endings of the files that ClamAV reads as sets of signatures."""
 EXCEPTIONS = ("cdb", "crb", "fp", "ftm", "ign2", "pdb", "sfp", "wdb")
 """Those that tune the scanner; none of them alone finds a virus."""
-SIGNATURE_URL = rf"https?://[a-z0-9-]+(\.[a-z0-9-]+)+/([A-Za-z0-9._~-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*\.({'|'.join(SIGNATURE_KINDS)})"
+SIGNATURE_URL = (
+    rf"https?://[a-z0-9-]+(\.[a-z0-9-]+)+/([A-Za-z0-9._~-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*\.({'|'.join(SIGNATURE_KINDS)})"
+)
 MINUTE = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}"
 MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 SHORTEST_PREFIX = {4: 8, 6: 32}

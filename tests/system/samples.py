@@ -44,7 +44,28 @@ def windows_program() -> bytes:
     dos = b"MZ" + bytes(58) + struct.pack("<I", 64)
     head = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x14C, 1, 0, 0, 0, 224, 0x102)
     optional = struct.pack("<HBBIIIIII", 0x10B, 9, 0, 512, 0, 0, 4096, 4096, 8192) + struct.pack(
-        "<IIIHHHHHHIIIIHHIIIIII", 0x400000, 4096, 512, 4, 0, 0, 0, 4, 0, 0, 8192, 512, 0, 3, 0, 4096, 4096, 4096, 4096, 0, 16
+        "<IIIHHHHHHIIIIHHIIIIII",
+        0x400000,
+        4096,
+        512,
+        4,
+        0,
+        0,
+        0,
+        4,
+        0,
+        0,
+        8192,
+        512,
+        0,
+        3,
+        0,
+        4096,
+        4096,
+        4096,
+        4096,
+        0,
+        16,
     )
     section = struct.pack("<8sIIIIIIHHI", b".text", 512, 4096, 512, 512, 0, 0, 0, 0, 0x60000020)
     return (dos + head + optional + bytes(224 - len(optional)) + section).ljust(512, b"\0") + b"\xc3" * 512
@@ -62,8 +83,26 @@ def ole(**streams: bytes) -> bytes:
         entries.append(_entry(name, 2, 0xFFFFFFFF, begin, len(content), right=0xFFFFFFFF if last else number + 2))
         begin += sectors
     entries += [bytes(128)] * (4 - len(entries))
-    header = struct.pack("<8s16sHHHHH6sIIIIIIIII", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"", 0x3E, 3, 0xFFFE, 9, 6, b"",
-                         0, 1, 1, 0, 4096, 0xFFFFFFFE, 0, 0xFFFFFFFE, 0)
+    header = struct.pack(
+        "<8s16sHHHHH6sIIIIIIIII",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        b"",
+        0x3E,
+        3,
+        0xFFFE,
+        9,
+        6,
+        b"",
+        0,
+        1,
+        1,
+        0,
+        4096,
+        0xFFFFFFFE,
+        0,
+        0xFFFFFFFE,
+        0,
+    )
     header += struct.pack("<I", 0) + b"\xff" * 4 * 108
     fat = struct.pack(f"<{len(table)}I", *table).ljust(SECTOR, b"\xff")
     return header + fat + b"".join(entries[:4]) + b"".join(contents)
@@ -71,8 +110,9 @@ def ole(**streams: bytes) -> bytes:
 
 def _entry(name: str, kind: int, child: int, begin: int, size: int, right: int = 0xFFFFFFFF) -> bytes:
     written = name.encode("utf-16-le")
-    return struct.pack("<64sHBBIII16sIQQIQ", written, len(written) + 2, kind, 1, 0xFFFFFFFF, right, child, b"", 0, 0, 0,
-                       begin, size)
+    return struct.pack(
+        "<64sHBBIII16sIQQIQ", written, len(written) + 2, kind, 1, 0xFFFFFFFF, right, child, b"", 0, 0, 0, begin, size
+    )
 
 
 def word(text: str, **more: bytes) -> bytes:
@@ -90,8 +130,14 @@ def word(text: str, **more: bytes) -> bytes:
 
 def picture() -> bytes:
     """Return a picture of one pixel (PNG)."""
-    parts = ((b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xff\0\0")), (b"IEND", b""))
-    chunks = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\xff\0\0")),
+        (b"IEND", b""),
+    )
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -164,7 +210,9 @@ PERMITTED: dict[str, bytes] = {
     "picture": picture(),
     "PDF": pdf(),
     "document": word("Minutes of the meeting"),
-    "document about scripts": word(HOW_TO + "CreateObject WScript.Shell Invoke-Expression DownloadString( Net.WebClient"),
+    "document about scripts": word(
+        HOW_TO + "CreateObject WScript.Shell Invoke-Expression DownloadString( Net.WebClient"
+    ),
     "old document": ole(WordDocument=b"x" * 4096),
     "page": SOURCE["index__html"],
     "source code in an archive": zipped(**SOURCE),

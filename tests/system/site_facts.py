@@ -218,6 +218,10 @@ class SiteFacts:
         """Return the servers that the site manages: those for IM, and the gateway."""
         return [*(host for host, _ in self.im_servers()), self.gateway()]
 
+    def scanned(self) -> list[HostFacts]:
+        """Return the machines that have a scanner for viruses: the IM servers and the desktops."""
+        return [*(host for host, _ in self.im_servers()), *self.in_group("desktops")]
+
     def near(self, host: HostFacts) -> list[str]:
         """Return the gateway's addresses in the zone of a host."""
         return [address for zone in host.zones for address in self.gateway().zones.get(zone, [])]

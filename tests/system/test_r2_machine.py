@@ -36,8 +36,8 @@ RUNS = (
     "man-db.service",
 )
 JOBS = {
-    "im_internal": ("prosody.service",),
-    "im_external": ("prosody.service",),
+    "im_internal": ("prosody.service", "clamav-daemon.service"),
+    "im_external": ("prosody.service", "clamav-daemon.service"),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
 # each of these becomes another user for what it does; all come from Debian's packages
