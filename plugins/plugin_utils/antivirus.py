@@ -36,9 +36,9 @@ ALERTS = {
     "macros": ("AlertOLE2Macros",),
 }
 """clamd's own options for kinds that it tells by itself."""
-DESKTOP_PATHS = ("/home", "/tmp", "/var/tmp", "/media", "/mnt")
-SERVER_PATHS = ("/home", "/tmp", "/var/tmp")
+SERVER_PATHS = ("/home", "/tmp", "/var/tmp")  # noqa: S108  # they are scanned, not written
 """What users can write."""
+DESKTOP_PATHS = (*SERVER_PATHS, "/media", "/mnt")
 
 
 def limits(megabytes: int, seconds: int) -> dict[str, str]:
@@ -109,9 +109,9 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         relay: address and port by which it fetches; None for straight away.
 
     Returns:
-        clamd and freshclam (their options, each a name and a value), kinds and bounds (signatures of refused kinds, and of archives that are not looked at whole), sets (files
-        that must be there), official, stale_hours, memory_megabytes, on_access, and scan_paths (for the weekly scan;
-        empty for all local file systems).
+        clamd and freshclam (their options, each a name and a value), kinds and bounds (signatures of refused kinds, and
+        of archives that are not looked at whole), sets (files that must be there), official, stale_hours,
+        memory_megabytes, on_access, and scan_paths (for the weekly scan; empty for all local file systems).
     """
     own = settings.antivirus
     desktop = group == "desktops"

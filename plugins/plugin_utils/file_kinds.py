@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kinds of files that a site may refuse, told by their first bytes or by what stands in them, never by their name.
 
-Compiled to logical signatures of ClamAV (.ldb), so that clamd finds them at any depth of archives. What a kind is
-called in an event is the word after `Sallyport.Kind.`.
+Compiled to logical signatures of ClamAV (.ldb), so that clamd finds them at any depth of archives. In the name of a
+signature, the word after `Sallyport.Kind.` is what the site refuses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 ENGINE = "Engine:81-255,Target:0"
 NOT_XML = "0:3c3f786d6c"
-"""`<?xml` at the beginning: no interpreter of scripts but one takes such a file. Word's text is one, whatever it says."""
+"""`<?xml` at the beginning: only one interpreter of scripts takes that. A document's text is such a file."""
 NOT_HTML = ("0:3c21444f4354595045::i", "0:3c68746d6c::i")
 """`<!DOCTYPE` or `<html` at the beginning: a page, which only shows what it says."""
 

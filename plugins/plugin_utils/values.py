@@ -46,7 +46,8 @@ SIGNATURE_KINDS = (
 EXCEPTIONS = ("cdb", "crb", "fp", "ftm", "ign2", "pdb", "sfp", "wdb")
 """Those that tune the scanner; none of them alone finds a virus."""
 SIGNATURE_URL = (
-    rf"https?://[a-z0-9-]+(\.[a-z0-9-]+)+/([A-Za-z0-9._~-]+/)*[A-Za-z0-9][A-Za-z0-9_.-]*\.({'|'.join(SIGNATURE_KINDS)})"
+    r"https?://[a-z0-9-]+(\.[a-z0-9-]+)+/([A-Za-z0-9._~-]+/)*"
+    rf"[A-Za-z0-9][A-Za-z0-9_.-]*\.({'|'.join(SIGNATURE_KINDS)})"
 )
 MINUTE = r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}"
 MAIL_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -70,7 +71,7 @@ ALLOWED = {
     "certificate file": "the path of a file with certificates (PEM) below the site's folder, as partners/ours.crt",
     "service": "the id of a service in docs/consumer-im.md",
     "fingerprint": "the SHA-256 of a certificate, 64 digits 0-9 and a-f (openssl x509 -noout -fingerprint -sha256)",
-    "signature url": "http:// or https://, a full domain name and a path, without port, user, blanks and question mark; "
+    "signature url": "http:// or https://, a full domain name and a path, without port, user, blanks, question mark; "
     "it ends in the name of a set that ClamAV reads, as .ndb, .hdb or .ldb",
     "user": "small letters, digits, underscore and hyphen, at most 31, beginning with a letter",
     "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",

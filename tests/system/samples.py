@@ -74,13 +74,13 @@ def windows_program() -> bytes:
 def ole(**streams: bytes) -> bytes:
     """Return a compound file, as old documents of Office are; in names, two underscores at the front stay."""
     contents = [content.ljust(4096, b"\0") for content in streams.values()]
-    entries = [_entry("Root Entry", 5, 1, 0xFFFFFFFE, 0)]
+    entries = [_entry("Root Entry", 5, child=1, begin=0xFFFFFFFE, size=0)]
     table, begin = [0xFFFFFFFD, 0xFFFFFFFE], 2
     for number, (name, content) in enumerate(zip(streams, contents, strict=True)):
         sectors = len(content) // SECTOR
         table += [*range(begin + 1, begin + sectors), 0xFFFFFFFE]
         last = number == len(contents) - 1
-        entries.append(_entry(name, 2, 0xFFFFFFFF, begin, len(content), right=0xFFFFFFFF if last else number + 2))
+        entries.append(_entry(name, 2, begin=begin, size=len(content), right=0xFFFFFFFF if last else number + 2))
         begin += sectors
     entries += [bytes(128)] * (4 - len(entries))
     header = struct.pack(
@@ -108,7 +108,7 @@ def ole(**streams: bytes) -> bytes:
     return header + fat + b"".join(entries[:4]) + b"".join(contents)
 
 
-def _entry(name: str, kind: int, child: int, begin: int, size: int, right: int = 0xFFFFFFFF) -> bytes:
+def _entry(name: str, kind: int, *, child: int = 0xFFFFFFFF, begin: int, size: int, right: int = 0xFFFFFFFF) -> bytes:
     written = name.encode("utf-16-le")
     return struct.pack(
         "<64sHBBIII16sIQQIQ", written, len(written) + 2, kind, 1, 0xFFFFFFFF, right, child, b"", 0, 0, 0, begin, size
@@ -117,7 +117,8 @@ def _entry(name: str, kind: int, child: int, begin: int, size: int, right: int =
 
 def word(text: str, **more: bytes) -> bytes:
     """Return a document of Word with a text, and further parts."""
-    body = f'<?xml version="1.0"?><w:document xmlns:w="w"><w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>'
+    paragraph = f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
+    body = f'<?xml version="1.0"?><w:document xmlns:w="w"><w:body>{paragraph}</w:body></w:document>'
     types = b'<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
