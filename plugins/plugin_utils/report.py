@@ -42,7 +42,6 @@ PRACTICES: dict[str, Practice] = {
     "R2": Practice(
         "The server is hardened",
         "Only authorised people get in, nothing runs that is not needed, it is patched and scanned.",
-        "Scanning for viruses, which comes with the antivirus part.",
     ),
     "R3": Practice(
         "Only sound desktops take part", "The messaging program is installed on desktops that passed the same checks."

@@ -84,6 +84,11 @@ def _fetch(machine: Any) -> Any:
     return machine.run("systemctl reset-failed clamav-freshclam-once; systemctl start clamav-freshclam-once")
 
 
+def _source(facts: SiteFacts) -> str:
+    """Return the host from which the demo's signatures come."""
+    return str(_sources(facts)["urls"][0]).split("/")[2]
+
+
 def _sources(facts: SiteFacts) -> dict[str, Any]:
     return dict((facts.sallyport.get("antivirus") or {}).get("signatures") or {})
 
@@ -210,7 +215,7 @@ def test_no_signatures_no_scanner(facts: SiteFacts, server: Any, seen: Seen) -> 
     ),
 )
 def test_signatures_by_the_relay(
-    *, facts: SiteFacts, gateway: Any, inside: Probe, server: Any, world_root: Probe, seen: Seen
+    *, facts: SiteFacts, gateway: Any, inside: Probe, world_root: Probe, seen: Seen
 ) -> None:
     world = connect(facts.hosts[world_root.name])
     text = f"news-{secrets.token_hex(12)}"
@@ -228,21 +233,22 @@ def test_signatures_by_the_relay(
                 found = _scan(machine, file)["news"]
             assert "Demo.News" in found, f"{host.name} does not find what was published: {said[-400:]}"
             near = next(address for address in host.all_addresses() if ":" not in address)
-            logged = gateway.run(f"grep -c '{near} .*signatures.example' /var/log/squid/access.log").stdout.strip()
+            logged = gateway.run(f"grep -c '{near} .*{_source(facts)}' /var/log/squid/access.log").stdout.strip()
             assert logged not in ("", "0"), f"the relay knows nothing of the signatures of {host.name}"
             seen(f"{host.name} finds {found}; {logged} requests in the relay's log.")
     outside = facts.hosts[world_root.name].address("outside")
     direct = inside.do("tcp_connect", host=outside, port=80)
     assert direct["result"] != "connected", "the server reaches the source without the relay"
-    near = facts.near(facts.server())[0]
-    ask = "curl --silent --output /dev/null --max-time 8 --write-out '%{http_connect} %{http_code}'"
-    for url, more in (
-        ("http://website.example/demo.ndb", ""),
-        ("http://website.example:80/", "--proxytunnel"),
-        ("https://signatures.example:8443/", ""),
-    ):
-        answer = server.run(f"{ask} {more} --proxy http://{near}:{RELAY} {url}").stdout.split()
-        assert "403" in answer, f"the relay answers {answer} for {url}"
+    near = facts.gateway().address("servers")
+    source = _source(facts)
+    forbidden = (
+        ("GET", "http://website.example/demo.ndb"),
+        ("CONNECT", "website.example:80"),
+        ("CONNECT", f"{source}:8443"),
+    )
+    for method, target in forbidden:
+        answer = inside.do("through_relay", relay=near, port=RELAY, method=method, target=target)
+        assert answer["status"] == 403, f"{method} {target}: the relay answers {answer['status']} {answer['why']}"
     seen(f"{outside} without the relay: {direct['result']}. Other hosts and ports through it: 403.")
     for host in facts.scanned():
         _fetch(connect(host))

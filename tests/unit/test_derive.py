@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import accounts, host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.desktops import admission_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
-from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, services
+from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, scanner, services
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import compile_policy, policy_text
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import EXTERNAL_VAULT_KEYS, VAULT_KEYS, Site, load
 from unit.sites import BASES, EXTERNAL_HOSTS, EXTERNAL_SITE, base_site, external_site, make_site, moment
@@ -32,6 +32,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
     for key, wanted in access_and_services(site, "im-int").items():
         assert found.pop(key) == wanted
     assert found.pop("firewall") == {"ruleset": ruleset(site, "im-int"), "rollback_seconds": 60}
+    assert found.pop("antivirus") == scanner(site, site.host("im-int"))
     assert found == {
         "invitation_note": "",
         "accounts_exclusive": True,
@@ -82,6 +83,7 @@ def test_the_external_server(tmp_path: Path) -> None:
         assert found.pop(key) == wanted
     assert "This address is for partners of Fjord AS" in found.pop("invitation_note")
     assert found.pop("packages") == host_settings(site, "im-int", NOW)["packages"]
+    assert found.pop("antivirus") == scanner(site, site.host("im-ext"))
     assert found == {
         "accounts_exclusive": True,
         "forwards": False,
@@ -191,7 +193,7 @@ def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     managed = {"access", "accounts_exclusive", "firewall", "forwards", "resolver", "time", "updates"}
     common = {"name", "role", "site", "addresses", "packages"}
     assert {*host_settings(site, "world", NOW)} == common
-    assert {*host_settings(site, "desk", NOW)} == common | managed | {"desktop", "certificate"}
+    assert {*host_settings(site, "desk", NOW)} == common | managed | {"antivirus", "desktop", "certificate"}
     assert {*host_settings(site, "gw", NOW)} == common | managed | {"dns", "limits", "relay", "web"}
 
 

@@ -65,6 +65,7 @@ def test_the_gateway_serves_the_zones_behind_it(site: Site) -> None:
             "port": 3128,
             "clients": inner,
             "hosts": ["packages.example.net"],
+            "signatures": ["database.clamav.net"],
         },
     }
     dns = found["dns"]
