@@ -110,8 +110,9 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
 
     Returns:
         clamd and freshclam (their options, each a name and a value), kinds and bounds (signatures of refused kinds, and
-        of archives that are not looked at whole), sets (files that must be there), official, stale_hours,
-        memory_megabytes, on_access, and scan_paths (for the weekly scan; empty for all local file systems).
+        of archives that are not looked at whole), sets (files that must be there), kept (patterns of all that may lie
+        beside the kit's own), official, stale_hours, memory_megabytes, on_access, and scan_paths (for the weekly scan;
+        empty for all local file systems).
     """
     own = settings.antivirus
     desktop = group == "desktops"
@@ -121,12 +122,20 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         "kinds": "" if desktop else signatures(own.refuse),
         "bounds": "" if desktop else bounds(settings.files.max_megabytes),
         "sets": [*(OFFICIAL_SETS if own.signatures.official else ()), *map(set_name, own.signatures.urls)],
+        "kept": [*_kept(own.signatures)],
         "official": own.signatures.official,
         "stale_hours": own.signatures.stale_hours,
         "memory_megabytes": MEMORY_MEGABYTES[own.signatures.official],
         "on_access": desktop,
         "scan_paths": [] if desktop else [*SERVER_PATHS],
     }
+
+
+def _kept(sources: AntivirusSignatures) -> Iterator[str]:
+    """Name what may lie among the sets: one more could take back what another finds."""
+    yield from ("freshclam.dat", "tmp.*", *map(set_name, sources.urls))
+    if sources.official:
+        yield from (f"{name}.c[lv]d" for name in (*OFFICIAL_SETS, "bytecode"))
 
 
 def _clamd(settings: SiteFile, *, desktop: bool) -> Iterator[list[str]]:

@@ -88,6 +88,7 @@ def test_custom_signatures_leave_the_official_ones_out(tmp_path: Path) -> None:
     found = scanner(tmp_path, "im-int", BASE_SITE.replace("sign_in:", CUSTOM))
     assert found["sets"] == ["ours.ndb"]
     assert found["memory_megabytes"] == 512
+    assert found["kept"] == ["freshclam.dat", "tmp.*", "ours.ndb"]
     assert options(found["freshclam"], "ExcludeDatabase") == ["main", "daily", "bytecode"]
     assert options(found["freshclam"], "DatabaseCustomURL") == ["https://signatures.example/ours.ndb"]
 
