@@ -24,6 +24,7 @@ c2s_interfaces = { "*" }
 c2s_stanza_size_limit = 65536
 http_ports = { 5280 }
 http_interfaces = { "*" }
+http_max_content_size = 65536
 https_ports = { }
 trusted_proxies = { }
 component_ports = { 5347 }
@@ -45,8 +46,10 @@ Component "rooms.im.test.example" "muc"
 	restrict_room_creation = true
 	muc_log_by_default = true
 
-Component "files.im.test.example" "http_file_share"
+Component "files.im.test.example" "sallyport_files"
 	modules_enabled = { "sallyport" }
+	http_file_share_size_limit = 10485760
+	http_file_share_daily_quota = 2147483648
 
 -- Stands for a foreign domain: an external component, whose stanzas arrive like those of another server.
 Component "foreign.example"

@@ -95,7 +95,7 @@ class Server:
     domain = DOMAIN
     usual = POLICY
     people: tuple[str, ...] = ACCOUNTS
-    packages = "prosody prosody-modules"
+    packages = "lua-luaossl prosody prosody-modules"
 
     def __init__(self, name: str, image: str) -> None:
         """Starts the container, installs Prosody when needed, makes the accounts."""

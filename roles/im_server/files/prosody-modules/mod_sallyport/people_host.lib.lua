@@ -261,6 +261,10 @@ for name, command in pairs({
 		local ok, err = reload();
 		return ok, ok and status() or err;
 	end };
+	files = { "Show the scanner and the shared files", function()
+		if not core.files then return nil, "There is no file sharing on this server"; end
+		return true, json.encode_ordered(core.files());
+	end };
 }) do
 	module:add_item("shell-command", {
 		section = "sallyport"; section_desc = "The decision point"; name = name; desc = command[1];

@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What is known of each stored file: that it was scanned, with which signatures, and who fetched it. A file without a
+-- record is never served, so that a server that died in the middle shows nothing that was not looked at. Pure.
+
+local M = {};
+
+local shelf = {};
+shelf.__index = shelf;
+
+local MOST_READERS = 1000; -- of one file, each address and person once
+
+--- @param store of Prosody: get(slot), set(slot, record or nil), users()
+function M.new(store)
+	local self = setmetatable({ store = store; index = {} }, shelf);
+	for slot in store:users() do
+		local record = store:get(slot);
+		if record then self.index[slot] = { state = record.state; set = record.set; over = record.over }; end
+	end
+	return self;
+end
+
+--- @return the record, or nil
+function shelf:get(slot)
+	return self.index[slot] and self.store:get(slot) or nil;
+end
+
+--- @return true, or nil and why it could not be kept
+function shelf:put(slot, record)
+	local ok, err = self.store:set(slot, record);
+	if ok then self.index[slot] = record and { state = record.state; set = record.set; over = record.over }; end
+	return ok, err;
+end
+
+--- Notes that somebody fetches it; person is nil when nobody knows who it is.
+function shelf:fetched(slot, record, address, person, time)
+	record.readers = record.readers or {};
+	for _, reader in ipairs(record.readers) do
+		if reader.address == address and reader.person == person then
+			reader.last, reader.times = time, reader.times + 1;
+			return self:put(slot, record);
+		end
+	end
+	if #record.readers >= MOST_READERS then
+		record.more_readers = (record.more_readers or 0) + 1;
+	else
+		table.insert(record.readers, { address = address; person = person; first = time; last = time; times = 1 });
+	end
+	return self:put(slot, record);
+end
+
+--- Is it to be scanned with this set of signatures?
+function shelf:is_due(slot, set)
+	local known = self.index[slot];
+	return not known or known.state == "clean" and known.set ~= set;
+end
+
+--- @param set the signatures that the scanner has
+-- @return how many are scanned with them, wait to be, and are quarantined
+function shelf:count(set)
+	local scanned, pending, quarantined = 0, 0, 0;
+	for _, known in pairs(self.index) do
+		if known.state == "quarantined" then quarantined = quarantined + 1;
+		elseif known.set == set then scanned = scanned + 1;
+		else pending = pending + 1; end
+	end
+	return scanned, pending, quarantined;
+end
+
+return M;
