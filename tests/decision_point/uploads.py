@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server with a scanner, and people who share files: real slots, real HTTP, a real clamd with a set made on the spot."""
+"""A server with a scanner, and people who share files: real slots, real HTTP, a real clamd with a small set."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ KINDS = {
     "Sallyport.Kind.script.test": b"sallyport-test-script",
 }
 
+# MaxFileSize is not below MaxScanSize: else clamd looks at the beginning of what is larger in a zip, and calls it clean
 CLAMD = f"""
 LocalSocket /run/clamav/clamd.ctl
 LocalSocketGroup clamav
@@ -45,7 +46,7 @@ User clamav
 DatabaseDirectory {SIGNATURES}
 LogFile /var/log/clamav/clamav.log
 StreamMaxLength 21M
-MaxFileSize 21M
+MaxFileSize 42M
 MaxScanSize 42M
 MaxRecursion 6
 AlertExceedsMax yes
@@ -147,7 +148,9 @@ class Poller:
             time.sleep(0.005)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Asks for a moment more, and ends."""
         before = self.times
         limit = time.monotonic() + 5
@@ -164,7 +167,9 @@ class Scanned(Server):
 
     def prepare(self) -> None:
         """Starts the scanner with a small set."""
-        self.sh("usermod -aG clamav prosody; install -d -o clamav -g clamav /run/clamav; cat >/etc/clamav/clamd.conf", CLAMD)
+        self.sh(
+            "usermod -aG clamav prosody; install -d -o clamav -g clamav /run/clamav; cat >/etc/clamav/clamd.conf", CLAMD
+        )
         self.sign("first.ndb", KINDS)
         self.scanner()
 
@@ -195,7 +200,7 @@ class Scanned(Server):
 
     def stop_scanner(self) -> None:
         """Ends it and waits until it is gone."""
-        self.sh("pidof clamd >/dev/null || exit 0; kill -CONT $(pidof clamd); kill -KILL $(pidof clamd)")
+        self.sh("pidof clamd >/dev/null || exit 0; kill -KILL $(pidof clamd)")
         self.wait("! pidof clamd")
 
     def slot(self, client: Client, name: str, size: int, kind: str = "application/octet-stream") -> Slot:
@@ -248,4 +253,3 @@ def sha256(data: bytes) -> str:
 def noise(size: int) -> bytes:
     """Returns bytes that nothing finds anything in."""
     return os.urandom(size)
-

@@ -28,6 +28,7 @@ local socket_path = module:get_option_string("sallyport_scanner", "/run/clamav/c
 local most_scans = module:get_option_integer("sallyport_scans", 4, 1);
 local most_waiting = module:get_option_integer("sallyport_scans_waiting", 500, 1);
 local scan_seconds = module:get_option_integer("sallyport_scan_seconds", 60, 1);
+local size_limit = module:get_option_integer("http_file_share_size_limit", 10 * 1024 * 1024, 0); -- as mod_http_file_share has it
 local expiry = module:get_option_period("http_file_share_expires_after", "1w");
 
 local CHUNK = 65536;
@@ -325,10 +326,22 @@ local function begin(event, path)
 	return true;
 end
 
+local function nothing()
+	return true;
+end
+
+-- Who is refused at once and still sends would see a broken connection instead of the reason: the rest is let by first.
 function put(event, path)
-	local upload = event.request.sallyport_upload;
-	if not upload then return begin(event, path); end
-	return complete(event, upload);
+	local request = event.request;
+	if request.sallyport_answer then return request.sallyport_answer; end
+	if request.sallyport_upload then return complete(event, request.sallyport_upload); end
+	local answer = begin(event, path);
+	local coming = tonumber(request.headers.content_length);
+	if answer ~= true and request.partial and not request.headers.expect and coming and coming <= size_limit then
+		request.sallyport_answer, request.body_sink = answer, { write = nothing };
+		return true;
+	end
+	return answer;
 end
 
 -- Download -----------------------------------------------------------------------------------------------------------

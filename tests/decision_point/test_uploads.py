@@ -1,0 +1,580 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files: nobody can fetch one before the scanner has cleared it, whatever happens to the scanner or the server."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import socket
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from decision_point.client import DOMAIN, FILES, TIMEOUT, error_of
+from decision_point.conftest import NAME
+from decision_point.server import EVENTS_PATH, POLICY, image, instant, person
+from decision_point.test_events import faults
+from decision_point.uploads import (
+    EICAR,
+    KINDS,
+    LIMIT,
+    SCAN_SECONDS,
+    SIGNATURES,
+    STORED,
+    UPLOAD,
+    Poller,
+    Scanned,
+    Slot,
+    noise,
+    sha256,
+    tarred,
+    zipped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from decision_point.client import Client
+
+MEGABYTE = 1024 * 1024
+NEVER = {404, 410}
+
+
+@pytest.fixture(scope="module")
+def one_scanned() -> Iterator[Scanned]:
+    """The server with a scanner, for all tests here."""
+    server = Scanned(f"{NAME}-files", image())
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def scanned(one_scanned: Scanned) -> Iterator[Scanned]:
+    """The same with the usual policy in force, a scanner that works, and no event in the window."""
+    one_scanned.offset = one_scanned.change()
+    one_scanned.until(scanner="ready", pending=0)
+    yield one_scanned
+    one_scanned.end()
+
+
+def told(client: Client) -> str:
+    """Returns the next message of the file service."""
+    found = client.came(lambda e: e.tag.endswith("}message") and e.get("from") == FILES)
+    return found.findtext("{jabber:client}body") or ""
+
+
+def encrypted(archive: bytes) -> bytes:
+    """Returns a zip archive that says of its first file that it is encrypted."""
+    changed = bytearray(archive)
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        changed[archive.index(mark) + flags] |= 1
+    return bytes(changed)
+
+
+def streamed(slot: Slot, size: int) -> socket.socket:
+    """Begins to send a file of this size, and returns the connection."""
+    connection = socket.create_connection((slot.address, 5280), TIMEOUT)
+    connection.sendall(
+        f"PUT {slot.path} HTTP/1.1\r\nHost: {FILES}\r\nAuthorization: {slot.leave}\r\n"
+        f"Content-Length: {size}\r\n\r\n".encode()
+    )
+    return connection
+
+
+def status_of(connection: socket.socket) -> int:
+    """Returns the status that is answered on a connection."""
+    return int(connection.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("size", [1, 65536, 65537, MEGABYTE, 10 * MEGABYTE, LIMIT])
+def test_a_clean_file_arrives_whole(scanned: Scanned, size: int) -> None:
+    alice = scanned.client("alice")
+    data = noise(size)
+    slot, status, words = scanned.share(alice, data, "holiday ü.jpg")
+    assert (status, words) == (201, "")
+    assert slot.get() == (200, data)
+    event = scanned.event(slot, "upload")
+    assert event | {"id": 0, "time": 0, "address": 0} == {
+        "v": 1, "id": 0, "time": 0, "server": DOMAIN, "kind": "file", "type": "upload", "from": alice.bare, "to": FILES,
+        "room": None, "stanza_id": None, "bytes": size, "verdict": "allowed", "rule": "clean", "reason": "",
+        "slot": slot.id, "file": "holiday ü.jpg", "media_type": "application/octet-stream", "sha256": sha256(data),
+        "address": 0,
+    }  # fmt: skip
+    assert scanned.hidden() == []
+
+
+def test_a_file_above_the_limit_gets_no_place(scanned: Scanned) -> None:
+    answer = scanned.client("alice").ask("get", f"<request xmlns='{UPLOAD}' filename='f' size='{LIMIT + 1}'/>", FILES)
+    assert error_of(answer)[1] == "not-acceptable"
+
+
+FORMS = {
+    "plain": ("notes.txt", EICAR),
+    "renamed": ("holiday.jpg", EICAR),
+    "zip": ("a.zip", zipped(("inner.txt", EICAR))),
+    "zip that is stored": ("a.zip", zipped(("inner.txt", EICAR), method=zipfile.ZIP_STORED)),
+    "zip in a zip": ("a.zip", zipped(("b.zip", zipped(("c.zip", zipped(("inner", EICAR))))))),
+    "tar": ("a.tar", tarred("inner.txt", EICAR)),
+    "tar in a zip": ("a.zip", zipped(("b.tar", tarred("inner.txt", EICAR)))),
+    "behind a large file": (
+        "a.zip",
+        zipped(("large", noise(3 * MEGABYTE)), ("inner", EICAR), method=zipfile.ZIP_STORED),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_virus_is_refused_and_never_there(scanned: Scanned, form: str) -> None:
+    alice = scanned.client("alice")
+    name, data = FORMS[form]
+    slot = scanned.slot(alice, name, len(data))
+    with Poller(slot) as poller:
+        status, words = slot.put(data)
+    assert status == 422
+    assert words == "The file was not shared: the scanner found Eicar-Made-Here.UNOFFICIAL in it.\n"
+    assert poller.seen == {404}
+    event = scanned.event(slot, "upload")
+    assert (event["verdict"], event["rule"], event["signature"]) == ("refused", "virus", "Eicar-Made-Here.UNOFFICIAL")
+    assert (event["file"], event["bytes"], event["sha256"]) == (name, len(data), sha256(data))
+    assert told(alice) == f"“{name}” was not shared: the scanner found Eicar-Made-Here.UNOFFICIAL in it."
+    assert slot.id not in scanned.sh(f"ls {STORED}")
+
+
+# the scanner must not look at the beginning of what is large and call it clean
+BOMBS = {
+    "large": zipped(("bomb", bytes(100 * MEGABYTE))),
+    "a virus behind a large beginning": zipped(("bomb", bytes(50 * MEGABYTE) + EICAR)),
+    "many": zipped(*((f"{number}", bytes(10 * MEGABYTE)) for number in range(30))),
+    "deep": functools.reduce(lambda inner, _: zipped(("z.zip", inner)), range(12), b"words"),
+}
+
+BAD_KINDS = {
+    "kind-executable": KINDS["Sallyport.Kind.executable.test"],
+    "kind-script": zipped(("deep.zip", zipped(("x", KINDS["Sallyport.Kind.script.test"])))),
+    "kind-encrypted": encrypted(zipped(("secret", b"words " * 50))),
+}
+
+
+@pytest.mark.parametrize("rule", BAD_KINDS)
+def test_kinds_of_files_are_refused_by_what_they_are(scanned: Scanned, rule: str) -> None:
+    slot, status, words = scanned.share(scanned.client("alice"), BAD_KINDS[rule], "harmless.txt")
+    assert status == 422, words
+    assert slot.get()[0] == 404
+    assert scanned.event(slot, "upload")["rule"] == rule
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_cannot_be_looked_at_whole_is_refused(scanned: Scanned, bomb: str) -> None:
+    slot, status, words = scanned.share(scanned.client("alice"), BOMBS[bomb], "harmless.zip")
+    assert status == 422, words
+    assert slot.get()[0] == 404
+    assert scanned.event(slot, "upload")["rule"] == "too-deep"
+
+
+def test_a_virus_in_two_halves(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    one, two = EICAR[:34], EICAR[34:]
+    # each half is not what the place was asked for
+    slot = scanned.slot(alice, "split.txt", len(EICAR))
+    with Poller(slot) as poller:
+        assert [slot.put(one)[0], slot.put(two)[0]] == [413, 413]
+        assert slot.put(two, Content_Range=f"bytes 34-67/{len(EICAR)}")[0] == 400
+    assert poller.seen == {404}
+    # a place for the first half holds nothing but the first half
+    slot = scanned.slot(alice, "split.txt", len(one))
+    assert [slot.put(one)[0], slot.put(two)[0]] == [201, 409]
+    assert slot.get() == (200, one)
+
+
+def test_a_place_is_used_once_and_for_what_it_was_given(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    data, other = noise(200_000), noise(200_000)
+    slot = scanned.slot(alice, "f", len(data))
+    assert slot.put(data[:-1])[0] == 413
+    assert slot.put(data + b"x")[0] == 413
+    assert slot.put(data, leave="Bearer wrong")[0] == 403
+    assert slot.put(data, leave="")[0] in {401, 403}
+    assert slot.get()[0] == 404
+    assert slot.put(data)[0] == 201
+    assert slot.put(other)[0] == 409
+    assert slot.get() == (200, data)
+    wrong = Slot(scanned.slot(alice, "g", 5).url, slot.leave, slot.address)
+    assert wrong.put(data)[0] in {403, 413}
+    assert wrong.get()[0] == 404
+
+
+def test_what_was_sent_in_part_is_gone_and_can_be_sent_again(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    data = noise(3 * MEGABYTE)
+    slot = scanned.slot(alice, "f", len(data))
+    connection = streamed(slot, len(data))
+    connection.sendall(data[:2_000_000])
+    scanned.wait(f"test -s {STORED}/*.bin~")
+    assert slot.get()[0] == 404
+    connection.close()
+    scanned.wait(f"! ls {STORED}/*.bin~")
+    assert slot.put(data)[0] == 201
+    assert slot.get() == (200, data)
+
+
+def test_two_at_a_time_into_one_place(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    clean = noise(MEGABYTE)
+    bad = EICAR + b"\n" * (len(clean) - len(EICAR))
+    slot = scanned.slot(alice, "f", len(clean))
+    with Poller(slot) as poller:
+        first = streamed(slot, len(clean))
+        first.sendall(clean[:500_000])
+        scanned.wait(f"test -s {STORED}/*.bin~")
+        assert slot.put(bad)[0] == 409
+        second = streamed(slot, len(bad))
+        second.sendall(bad)
+        assert status_of(second) == 409
+        first.sendall(clean[500_000:])
+        assert status_of(first) == 201
+        first.close()
+        second.close()
+    assert poller.seen == {404, 200}
+    assert slot.get() == (200, clean)
+
+
+def test_fifty_at_once(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    files = [
+        noise(100_000 * (number % 4) + 500) if number % 5 else zipped((f"{number}", EICAR)) for number in range(50)
+    ]
+    slots = [scanned.slot(alice, f"f{number}", len(data)) for number, data in enumerate(files)]
+    with ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(lambda pair: pair[0].put(pair[1])[0], zip(slots, files, strict=True)))
+    assert statuses == [201 if number % 5 else 422 for number in range(50)]
+    for number, (slot, data) in enumerate(zip(slots, files, strict=True)):
+        assert slot.get() == ((200, data) if number % 5 else (404, b"There is no such file here.\n"))
+    assert len(scanned.events(kind="file", type="upload")) == 50
+    assert scanned.hidden() == []
+
+
+def test_the_scanner_is_down(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    scanned.stop_scanner()
+    try:
+        slot = scanned.slot(alice, "notes.txt", 100)
+        with Poller(slot) as poller:
+            status, words = slot.put(noise(100))
+        assert status == 503
+        assert words == "The file was not shared: the scanner cannot look at it now; try again in a few minutes.\n"
+        assert poller.seen == {404}
+        assert told(alice).startswith("“notes.txt” was not shared: the scanner cannot look at it now")
+        assert scanned.event(slot, "upload")["rule"] == "scanner"
+        scanned.until(scanner="down")
+    finally:
+        scanned.scanner()
+    # no restart, no run; the very place can be used
+    assert slot.put(data := noise(100))[0] == 201
+    assert slot.get() == (200, data)
+
+
+@pytest.mark.parametrize("end", ["CONT", "KILL"])
+def test_the_scanner_hangs_or_dies_in_the_middle(scanned: Scanned, end: str) -> None:
+    alice = scanned.client("alice")
+    slots = [scanned.slot(alice, "f", size) for size in (1000, 2 * MEGABYTE)]
+    scanned.signal_scanner("STOP")
+    try:
+        with Poller(slots[1]) as poller, ThreadPoolExecutor(2) as pool:
+            begun = time.monotonic()
+            answers = [
+                pool.submit(slot.put, noise(size)) for slot, size in zip(slots, (1000, 2 * MEGABYTE), strict=True)
+            ]
+            if end == "KILL":
+                time.sleep(1)
+                scanned.stop_scanner()
+            assert [answer.result()[0] for answer in answers] == [503, 503]
+            assert time.monotonic() - begun < SCAN_SECONDS + 3
+        assert poller.seen == {404}
+        if end == "CONT":
+            scanned.until(scanner="hung")
+    finally:
+        if end == "CONT":
+            scanned.signal_scanner("CONT")
+        else:
+            scanned.scanner()
+    scanned.until(scanner="ready")
+    assert [slot.get()[0] for slot in slots] == [404, 404]
+    assert slots[0].put(noise(1000))[0] == 201
+    assert scanned.hidden() == []
+
+
+# reads all that is sent unless "early"; answers with the bytes given in hexadecimal
+LIAR = r"""
+import socket, sys, os
+server = socket.socket(socket.AF_UNIX)
+server.bind("/run/clamav/clamd.ctl")
+os.chmod("/run/clamav/clamd.ctl", 0o666)
+server.listen(50)
+open("/tmp/liar.pid", "w").write(str(os.getpid()))
+while True:
+    peer, _ = server.accept()
+    data = b""
+    while "early" not in sys.argv and not data.endswith(b"\0\0\0\0") or not data:
+        more = peer.recv(65536)
+        data += more
+        if not more:
+            break
+    try:
+        peer.sendall(bytes.fromhex(sys.argv[1]))
+        if "stays" in sys.argv:
+            peer.recv(1)
+    except OSError:
+        pass
+    peer.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "how", "wanted"),
+    [
+        (b"stream: OK\0", "", 201),
+        (b"stream: OK\0", "early", 503),
+        (b"stream: OK", "", 503),
+        (b"stream: OK\0stream: OK\0", "", 503),
+        (b"stream: OK\n", "", 503),
+        (b"stream:  OK\0", "", 503),
+        (b"other: OK\0", "", 503),
+        (b"INSTREAM size limit exceeded. ERROR\0", "", 503),
+        (b"stream: Can't open file or directory ERROR\0", "", 503),
+        (b"stream: Thing FOUND\0", "", 422),
+        (b"\0", "", 503),
+        (b"", "", 503),
+        (b"x" * 10000, "stays", 503),
+        (b"stream: O", "stays", 503),
+    ],
+)  # fmt: skip
+def test_no_answer_but_a_clean_one_publishes(scanned: Scanned, answer: bytes, how: str, wanted: int) -> None:
+    alice = scanned.client("alice")
+    scanned.stop_scanner()
+    try:
+        scanned.sh("rm -f /run/clamav/clamd.ctl /tmp/liar.pid; cat >/tmp/liar.py", LIAR)
+        scanned.sh(f"nohup python3 /tmp/liar.py '{answer.hex()}' {how} >/dev/null 2>&1 &")
+        scanned.wait("test -s /tmp/liar.pid")
+        for size in (500, 300_000):
+            slot, status, words = scanned.share(alice, noise(size))
+            assert status == wanted, words
+            assert slot.get()[0] == (200 if wanted == 201 else 404)
+    finally:
+        scanned.sh("kill -KILL $(cat /tmp/liar.pid)")
+        scanned.scanner()
+
+
+def test_a_restart_in_the_middle_publishes_nothing(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slots = [scanned.slot(alice, "f", size) for size in (1000, 2 * MEGABYTE)]
+    scanned.signal_scanner("STOP")
+    try:
+        connections = [streamed(slot, size) for slot, size in zip(slots, (1000, 2 * MEGABYTE), strict=True)]
+        connections[0].sendall(noise(1000))
+        connections[1].sendall(noise(2 * MEGABYTE))
+        scanned.wait(f"test $(ls {STORED}/*.bin~ | wc -l) = 2")
+        scanned.sh(
+            "kill -KILL $(cat /run/prosody/prosody.pid); rm /run/prosody/prosody.pid /var/lib/prosody/prosody.sock"
+        )
+    finally:
+        scanned.signal_scanner("CONT")
+    scanned.start()
+    for connection in connections:
+        connection.close()
+    assert scanned.hidden() == []
+    assert [slot.get()[0] for slot in slots] == [404, 404]
+    # an old leave is void after a restart, and a new place works
+    alice = scanned.client("alice")
+    assert scanned.share(alice, noise(1000))[1] == 201
+
+
+def test_a_stored_file_without_a_record_is_scanned_before_anybody_gets_it(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    good, bad = scanned.slot(alice, "good", 1000), scanned.slot(alice, "bad", len(EICAR))
+    data = noise(1000)
+    # as an earlier version stored them, and as a server that died may leave them
+    names = {slot.id: f"{STORED}/{slot.id.replace('-', '%2d')}.bin" for slot in (good, bad)}
+    scanned.signal_scanner("STOP")
+    try:
+        for slot, content in ((good, data), (bad, EICAR)):
+            hexadecimal = content.hex()
+            write = f"open('{names[slot.id]}', 'wb').write(bytes.fromhex('{hexadecimal}'))"
+            scanned.sh(f'python3 -c "{write}"; chown prosody {names[slot.id]}')
+        assert [slot.get()[0] for slot in (good, bad)] == [404, 404]
+    finally:
+        scanned.signal_scanner("CONT")
+    limit = time.monotonic() + 30
+    while (good.get(), bad.get()[0]) != ((200, data), 410):
+        assert time.monotonic() < limit, (good.get()[0], bad.get()[0])
+        time.sleep(0.2)
+    event = scanned.event(bad, "quarantine")
+    assert (event["from"], event["file"], event["sha256"], event["readers"]) == (alice.bare, "bad", sha256(EICAR), [])
+
+
+def test_a_place_ends_with_the_person(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slots = [scanned.slot(alice, "f", size) for size in (100, 300_000)]
+    people = copy.deepcopy(POLICY["people"]) | {"alice": person("Alice Ek", "staff", last=instant(-1))}
+    scanned.change(people=people)
+    for slot, size in zip(slots, (100, 300_000), strict=True):
+        connection = streamed(slot, size)
+        connection.sendall(noise(100))
+        assert status_of(connection) == 403
+        connection.close()
+        assert slot.get()[0] == 404
+        assert scanned.event(slot, "upload")["rule"] == "sender"
+    scanned.change()
+
+
+def test_a_person_ends_while_her_file_is_scanned(scanned: Scanned) -> None:
+    slot = scanned.slot(scanned.client("alice"), "f", 1000)
+    scanned.signal_scanner("STOP")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(slot.put, noise(1000))
+            time.sleep(0.5)
+            people = copy.deepcopy(POLICY["people"]) | {"alice": person("Alice Ek", "staff", last=instant(-1))}
+            scanned.change(people=people)
+            scanned.signal_scanner("CONT")
+            assert answer.result()[0] == 403
+    finally:
+        scanned.signal_scanner("CONT")
+    assert slot.get()[0] == 404
+    scanned.change()
+
+
+def test_without_the_module_nothing_is_served(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slot, status, _ = scanned.share(alice, b"words")
+    assert status == 201
+    unused = scanned.slot(alice, "f", 5)
+    for unload, load, wanted in (
+        (f'module:unload("sallyport_files", "{FILES}")', f'module:load("sallyport_files", "{FILES}")', 404),
+        (f'module:unload("sallyport", "{DOMAIN}")', f'module:load("sallyport", "{DOMAIN}")', 503),
+    ):
+        scanned.shell(unload)
+        assert (slot.get()[0], unused.put(b"words")[0], unused.get()[0]) == (wanted, wanted, wanted)
+        scanned.shell(load)
+        assert slot.get() == (200, b"words")
+    # loaded again, each of the two, the doors are closed as before
+    for module in ("http_file_share", "sallyport_files"):
+        scanned.shell(f'module:reload("{module}", "{FILES}")')
+        bad, status, _ = scanned.share(alice, EICAR)
+        assert (status, bad.get()[0], slot.get()[0]) == (422, 404, 200)
+
+
+def test_what_cannot_be_recorded_is_neither_shared_nor_fetched(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slot, status, _ = scanned.share(alice, b"words")
+    later = scanned.slot(alice, "f", 5)
+    assert status == 201
+    scanned.sh(f"mv {EVENTS_PATH} {EVENTS_PATH}.kept; mkdir {EVENTS_PATH}; sleep 1.2")
+    try:
+        assert slot.get()[0] == 503
+        assert later.put(b"words")[0] == 503
+    finally:
+        scanned.sh(f"rmdir {EVENTS_PATH}; mv {EVENTS_PATH}.kept {EVENTS_PATH}; sleep 1.2")
+    assert later.get()[0] == 404
+    assert slot.get()[0] == 200
+    assert later.put(b"words")[0] == 201
+
+
+def test_who_fetched_what(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slot, *_ = scanned.share(alice, b"words", "w.txt")
+    assert slot.get()[0] == 200
+    assert slot.get("HEAD")[0] == 200
+    event = scanned.event(slot, "download")
+    assert event["address"] == scanned.event(slot, "upload")["address"]
+    assert (event["from"], event["verdict"], event["rule"], event["bytes"]) == (alice.bare, "allowed", "clean", 5)
+    # two people at one address: nobody knows which
+    scanned.client("bob")
+    scanned.mark()
+    assert slot.get(Range="bytes=2-")[0] == 206
+    assert scanned.event(slot, "download")["from"] is None
+    scanned.mark()
+    unknown = Slot(slot.url.replace(slot.id, "0" * 36), "", slot.address)
+    assert unknown.get()[0] == 404
+    assert scanned.event(unknown, "download")["rule"] == "unknown"
+
+
+def test_a_new_signature_takes_a_stored_file_away(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    mark = b"sallyport-later-" + noise(8).hex().encode()
+    data = zipped(("plan.txt", mark))
+    slot, status, _ = scanned.share(alice, data, "plan.zip")
+    other, *_ = scanned.share(alice, b"harmless")
+    assert status == 201
+    assert [slot.get()[0] for _ in range(3)] == [200, 200, 200]
+    scanned.client("bob")
+    assert slot.get()[0] == 200
+    quarantined = scanned.files()["quarantined"]
+    seen: set[int] = set()
+    scanned.sign("later.ndb", {"Later-Known": mark})
+    limit = time.monotonic() + 90
+    while 410 not in seen:
+        assert time.monotonic() < limit, scanned.log_tail()
+        seen.add(slot.get("HEAD")[0])
+        time.sleep(0.2)
+    assert seen == {200, 410}
+    for attempt in ({}, {"Range": "bytes=2-"}, {"If-Modified-Since": "Sat, 01 Jan 2050 00:00:00 GMT"}):
+        assert slot.get(**attempt)[0] == 410
+    assert other.get() == (200, b"harmless")
+    event = scanned.event(slot, "quarantine")
+    assert (event["rule"], event["signature"], event["sha256"]) == ("virus", "Later-Known.UNOFFICIAL", sha256(data))
+    known = [(reader.get("person"), reader["times"]) for reader in event["readers"]]
+    assert known == [(alice.bare, 3), (None, 1)]
+    assert event["readers_total"] == 2
+    assert "the scanner found Later-Known.UNOFFICIAL" in told(alice)
+    # it is kept where nothing serves it
+    assert slot.id.replace("-", "%2d") in scanned.sh(f"ls {STORED.replace('http_file_share', 'sallyport_quarantine')}")
+    assert slot.id.replace("-", "%2d") not in scanned.sh(f"ls {STORED}")
+    state = scanned.until(pending=0)
+    assert state["quarantined"] == quarantined + 1
+    assert state["signatures"]["loaded"] is True
+    assert slot.put(data)[0] == 409
+    scanned.restart()
+    assert (slot.get()[0], other.get()[0]) == (410, 200)
+    scanned.sh(f"rm {SIGNATURES}/later.ndb")
+
+
+def test_chats_go_on_during_a_large_upload(scanned: Scanned, capsys: pytest.CaptureFixture[str]) -> None:
+    alice, bob = scanned.client("alice"), scanned.client("bob")
+    over, pings = threading.Event(), [0.0]
+
+    def ping() -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            bob.settle()
+            pings.append(time.monotonic() - begun)
+
+    data = noise(LIMIT)
+    slot = scanned.slot(alice, "f", len(data))
+    with ThreadPoolExecutor(1) as pool:
+        pinging = pool.submit(ping)
+        begun = time.monotonic()
+        assert slot.put(data)[0] == 201
+        lasted = time.monotonic() - begun
+        over.set()
+        pinging.result()
+    with capsys.disabled():
+        print(f"\n20 MB shared in {lasted:.2f} s, slowest of {len(pings)} pings meanwhile {max(pings) * 1000:.0f} ms")
+    # far below the time of the scan: nothing waited for it (the aim of 50 ms is measured by make bench)
+    assert max(pings) < 0.25
+
+
+def test_all_events_fit_the_schema(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    slot, *_ = scanned.share(alice, b"words")
+    slot.get()
+    scanned.share(alice, EICAR)
+    Slot(slot.url.replace(slot.id, "0" * 36), "", slot.address).get()
+    slot.put(b"words")
+    events = [json.loads(line) for line in scanned.sh(f"cat {EVENTS_PATH}").splitlines()]
+    assert {event["type"] for event in events if event["kind"] == "file"} == {"upload", "download", "quarantine"}
+    assert [faults(event) for event in events if faults(event)] == []
