@@ -46,7 +46,7 @@ BASE_PACKAGES = (
 )
 """Debian packages that the roles baseline and firewall need on every managed host."""
 ANTIVIRUS_PACKAGES = ("clamav-daemon", "clamav-freshclam", "clamdscan")
-IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-unbound", "openssl", "prosody", "prosody-modules")
+IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-luaossl", "lua-unbound", "openssl", "prosody", "prosody-modules")
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
@@ -159,6 +159,7 @@ def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[st
         "files_days": settings.retention.files_days,
         "max_file_bytes": settings.files.max_megabytes * MEGABYTE,
         "daily_bytes_per_person": settings.files.daily_megabytes_per_person * MEGABYTE,
+        "scan_seconds": settings.antivirus.scan_seconds,
         "sign_in_attempts": settings.sign_in.attempts,
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
         "accounts": accounts(site, profile, now),

@@ -129,6 +129,7 @@ def settings() -> dict[str, Any]:
         "messages_days": 7,
         "files_days": 7,
         "max_file_bytes": 1000,
+        "scan_seconds": 60,
         "daily_bytes_per_person": 1000,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 8,

@@ -11,7 +11,7 @@ import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -352,6 +352,7 @@ while True:
         (b"x" * 10000, "stays", 503),
         (b"stream: O", "stays", 503),
     ],
+    ids=lambda value: str(value)[:40],
 )  # fmt: skip
 def test_no_answer_but_a_clean_one_publishes(scanned: Scanned, answer: bytes, how: str, wanted: int) -> None:
     alice = scanned.client("alice")
@@ -360,7 +361,7 @@ def test_no_answer_but_a_clean_one_publishes(scanned: Scanned, answer: bytes, ho
         scanned.sh("rm -f /run/clamav/clamd.ctl /tmp/liar.pid; cat >/tmp/liar.py", LIAR)
         scanned.sh(f"nohup python3 /tmp/liar.py '{answer.hex()}' {how} >/dev/null 2>&1 &")
         scanned.wait("test -s /tmp/liar.pid")
-        for size in (500, 300_000):
+        for size in (3 * MEGABYTE,) if how == "early" else (500, 300_000):
             slot, status, words = scanned.share(alice, noise(size))
             assert status == wanted, words
             assert slot.get()[0] == (200 if wanted == 201 else 404)
@@ -416,36 +417,39 @@ def test_a_stored_file_without_a_record_is_scanned_before_anybody_gets_it(scanne
     assert (event["from"], event["file"], event["sha256"], event["readers"]) == (alice.bare, "bad", sha256(EICAR), [])
 
 
+def without(name: str) -> dict[str, Any]:
+    """Returns the usual people but one."""
+    return {other: entry for other, entry in copy.deepcopy(POLICY["people"]).items() if other != name}
+
+
 def test_a_place_ends_with_the_person(scanned: Scanned) -> None:
-    alice = scanned.client("alice")
-    slots = [scanned.slot(alice, "f", size) for size in (100, 300_000)]
-    people = copy.deepcopy(POLICY["people"]) | {"alice": person("Alice Ek", "staff", last=instant(-1))}
-    scanned.change(people=people)
-    for slot, size in zip(slots, (100, 300_000), strict=True):
-        connection = streamed(slot, size)
-        connection.sendall(noise(100))
-        assert status_of(connection) == 403
-        connection.close()
+    # by the clock, without a run: ghost is an account that is in no other test's policy
+    scanned.change(people=POLICY["people"] | {"ghost": person("Ghost", "staff", last=instant(4))})
+    ghost = scanned.client("ghost")
+    sizes = (100, 300_000)
+    slots = [scanned.slot(ghost, "f", size) for size in sizes]
+    time.sleep(4.5)
+    for slot, size in zip(slots, sizes, strict=True):
+        status, words = slot.put(noise(size))
+        assert (status, words) == (403, "The file was not shared: you are not among the people of this site today.\n")
         assert slot.get()[0] == 404
         assert scanned.event(slot, "upload")["rule"] == "sender"
-    scanned.change()
+    assert scanned.hidden() == []
 
 
-def test_a_person_ends_while_her_file_is_scanned(scanned: Scanned) -> None:
+def test_a_person_leaves_while_her_file_is_scanned(scanned: Scanned) -> None:
     slot = scanned.slot(scanned.client("alice"), "f", 1000)
     scanned.signal_scanner("STOP")
     try:
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(slot.put, noise(1000))
             time.sleep(0.5)
-            people = copy.deepcopy(POLICY["people"]) | {"alice": person("Alice Ek", "staff", last=instant(-1))}
-            scanned.change(people=people)
+            scanned.change(people=without("alice"))
             scanned.signal_scanner("CONT")
             assert answer.result()[0] == 403
     finally:
         scanned.signal_scanner("CONT")
     assert slot.get()[0] == 404
-    scanned.change()
 
 
 def test_without_the_module_nothing_is_served(scanned: Scanned) -> None:
@@ -564,8 +568,8 @@ def test_chats_go_on_during_a_large_upload(scanned: Scanned, capsys: pytest.Capt
         pinging.result()
     with capsys.disabled():
         print(f"\n20 MB shared in {lasted:.2f} s, slowest of {len(pings)} pings meanwhile {max(pings) * 1000:.0f} ms")
-    # far below the time of the scan: nothing waited for it (the aim of 50 ms is measured by make bench)
-    assert max(pings) < 0.25
+    # a part of the time only, however busy this machine is: nobody waited for the scan (50 ms is measured by make bench)
+    assert max(pings) < max(0.1, lasted / 4)
 
 
 def test_all_events_fit_the_schema(scanned: Scanned) -> None:

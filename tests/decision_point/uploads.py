@@ -173,6 +173,11 @@ class Scanned(Server):
         self.sign("first.ndb", KINDS)
         self.scanner()
 
+    def start(self) -> None:
+        """Starts Prosody and waits until it takes files as well."""
+        super().start()
+        self.wait("grep -Eq ':14A0 0+:0000 0A' /proc/net/tcp /proc/net/tcp6")
+
     def config(self) -> str:
         """Returns the tests' configuration with this scanner's times."""
         text = super().config()

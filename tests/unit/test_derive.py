@@ -69,6 +69,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
         "files_days": 30,
         "max_file_bytes": 20_971_520,
         "daily_bytes_per_person": 209_715_200,
+        "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
     }
@@ -125,6 +126,7 @@ def test_the_external_server(tmp_path: Path) -> None:
         "files_days": 30,
         "max_file_bytes": 20_971_520,
         "daily_bytes_per_person": 209_715_200,
+        "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
     }

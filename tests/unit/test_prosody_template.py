@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "files_days": 30,
     "max_file_bytes": 20971520,
     "daily_bytes_per_person": 209715200,
+    "scan_seconds": 60,
     "sign_in_attempts": 10,
     "sign_in_lockout_seconds": 900,
 }
@@ -80,6 +81,7 @@ def test_a_line_break_cannot_start_a_new_setting() -> None:
         ("http_file_share_expires_after", 'http_file_share_expires_after = "30d"'),
         ("http_file_share_size_limit", "http_file_share_size_limit = 20971520"),
         ("http_file_share_daily_quota", "http_file_share_daily_quota = 209715200"),
+        ("sallyport_scan_seconds", "sallyport_scan_seconds = 60"),
         ("sallyport_sign_in_attempts", "sallyport_sign_in_attempts = 10"),
         ("sallyport_sign_in_lockout", "sallyport_sign_in_lockout = 900"),
     ],

@@ -3,6 +3,7 @@
 -- work: slots, leave, size, quota, retention. This module holds the doors: its component is this module, so that without
 -- it there is no file sharing at all. docs/decision-point.md describes it under "Files".
 
+local array = require "prosody.util.array";
 local datamanager = require "prosody.util.datamanager";
 local digests = require "openssl.digest";
 local hex = require "prosody.util.hex".encode;
@@ -415,7 +416,7 @@ local function quarantine(slot, known, name)
 	if not kept then module:log("error", "The record of %s could not be kept: %s", slot, err); end
 	os.rename(place(slot), place(slot, "sallyport_quarantine", true));
 	for connection in pairs(served[slot] or {}) do connection:close(); end
-	local readers = {};
+	local readers = array(); -- an empty list must not become an object
 	for index, one in ipairs(known.readers or {}) do
 		if index > MOST_LISTED then break; end
 		readers[index] = {};
