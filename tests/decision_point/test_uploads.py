@@ -568,7 +568,7 @@ def test_chats_go_on_during_a_large_upload(scanned: Scanned, capsys: pytest.Capt
         pinging.result()
     with capsys.disabled():
         print(f"\n20 MB shared in {lasted:.2f} s, slowest of {len(pings)} pings meanwhile {max(pings) * 1000:.0f} ms")
-    # a part of the time only, however busy this machine is: nobody waited for the scan (50 ms is measured by make bench)
+    # a part of the time only, however busy this machine is: nobody waited for the scan (50 ms is make bench's)
     assert max(pings) < max(0.1, lasted / 4)
 
 

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.parse
 from pathlib import Path
@@ -31,29 +32,58 @@ def _connection(url: str, address: str, ca_pem: str, timeout: float) -> tuple[ht
 
 
 def upload(
-    *, url: str, size: int, headers: dict[str, str], ca_pem: str, address: str = "", timeout: float = 60.0
+    *,
+    url: str,
+    headers: dict[str, str],
+    ca_pem: str,
+    size: int = 0,
+    data: str = "",
+    watch: bool = False,
+    address: str = "",
+    timeout: float = 60.0,
 ) -> dict[str, Any]:
-    """Send fresh random bytes with PUT, as XEP-0363 describes.
+    """Send bytes with PUT, as XEP-0363 describes; fresh random ones unless they are given.
 
     Args:
         url: The slot's PUT address.
-        size: Number of bytes.
         headers: The slot's headers.
         ca_pem: Certificates to trust.
+        size: Number of bytes, when none are given.
+        data: The bytes, in hexadecimal.
+        watch: Fetch the same address again and again, from before the first byte until after the answer.
         address: Where to connect to, if not to the name in the URL.
         timeout: Seconds for each step.
 
     Returns:
-        ``status`` (HTTP) and ``sha256`` of what was sent, hexadecimal.
+        ``status`` (HTTP) and ``words`` of the answer, ``sha256`` of what was sent, hexadecimal; ``fetched``, what
+        fetching was answered meanwhile, each status once.
     """
-    data = os.urandom(size)
+    content = bytes.fromhex(data) or os.urandom(size)
+    fetched: set[int] = set()
+    over, begun = threading.Event(), threading.Event()
+
+    def fetch() -> None:
+        while not (over.is_set() and begun.is_set()):
+            fetched.add(int(download(url, ca_pem, address, timeout)["status"]))
+            begun.set()
+        fetched.add(int(download(url, ca_pem, address, timeout)["status"]))
+
+    watcher = threading.Thread(target=fetch, daemon=True)
+    if watch:
+        watcher.start()
+        begun.wait(timeout)
     connection, path = _connection(url, address, ca_pem, timeout)
     try:
-        connection.request("PUT", path, body=data, headers={"Content-Type": "application/octet-stream", **headers})
-        status = connection.getresponse().status
+        connection.request("PUT", path, body=content, headers={"Content-Type": "application/octet-stream", **headers})
+        answer = connection.getresponse()
+        words = answer.read().decode("utf-8", "replace").strip()
     finally:
         connection.close()
-    return {"status": status, "sha256": hashlib.sha256(data).hexdigest()}
+        over.set()
+    if watch:
+        watcher.join(timeout)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"status": answer.status, "words": words, "sha256": digest, "fetched": sorted(fetched)}
 
 
 def download(url: str, ca_pem: str, address: str = "", timeout: float = 60.0) -> dict[str, Any]:

@@ -5,6 +5,12 @@ local M = {};
 
 local LONGEST = 4096; -- bytes of an answer
 
+-- A piece as INSTREAM has it: its length in four bytes, the highest first; then the piece.
+local function counted(data)
+	local length = #data;
+	return string.char(math.floor(length / 16777216), math.floor(length / 65536) % 256, math.floor(length / 256) % 256, length % 256) .. data;
+end
+
 -- A conversation: what is sent comes from `more`, called whenever all before is sent; the answer ends with a zero byte.
 -- @param means { connect = function(listener) -> connection (write, destroy) or nil and why,
 --               timer = function(seconds, callback) -> function that stops it }
@@ -28,7 +34,7 @@ local function converse(means, first, more, seconds, done)
 		if data == false then return finish(nil, why); end
 		idle = data == "";
 		ended = data == nil;
-		connection:write(ended and "\0\0\0\0" or idle and "" or string.pack(">s4", data));
+		connection:write(ended and "\0\0\0\0" or idle and "" or counted(data));
 	end
 
 	local listener = {

@@ -28,7 +28,7 @@ end
 
 --- Seconds after which the scanner has surely loaded them: it reads ten times as fast.
 function M.patience(bytes)
-	return 10 + bytes // 1048576;
+	return 10 + math.floor(bytes / 1048576);
 end
 
 --- The version in the head of a set of ClamAV's own (daily.cvd, daily.cld).
