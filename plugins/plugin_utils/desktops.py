@@ -13,8 +13,6 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 HOUR = 3600
-STALE_HOURS = 48
-"""How old the antivirus's signatures may be."""
 DEVICE_DIRECTORY = "/etc/sallyport/device"
 """Where a desktop keeps its certificate and key."""
 CHECKS = ("signatures", "scanner", "firewall", "updates", "consumer-im")
@@ -114,7 +112,7 @@ def desktop_settings(site: Site, host: Host, now: datetime.datetime) -> dict[str
         "desktop": host.name,
         "addresses": [*host.addresses["desktops"]],
         "servers": servers if is_required(site) else [],
-        "stale_hours": STALE_HOURS,
+        "stale_hours": settings.antivirus.signatures.stale_hours,
         "automatic_updates": settings.updates.automatic,
         "refused_packages": refused_packages(site, now),
         "client_packages": [*CLIENT_PACKAGES[settings.desktops.client]],

@@ -18,7 +18,9 @@ CHECKS = "/usr/local/lib/sallyport/desktop-checks"
 SHOW = "systemctl start sallyport-desktop.service"
 SETTINGS = "/etc/sallyport/desktop.json"
 SETS = ("admitted4", "admitted6")
-SIGNATURES = "/var/lib/clamav"
+# when the sources of signatures last answered, as the antivirus notes it; and what looks at that
+UPDATES = "/var/lib/sallyport-signatures/updates.json"
+WATCH = "systemctl start sallyport-signatures.service"
 RESTART = "systemctl reset-failed sallyport-admission; systemctl restart sallyport-admission; sleep 1"
 PATIENCE_SECONDS = 10
 # whatever came: connected, or the words of the system
@@ -150,17 +152,15 @@ def borrowed(desktop: Any, own: str, addresses: list[str]) -> Iterator[None]:
 @contextlib.contextmanager
 def aged_signatures(desktop: Any) -> Iterator[None]:
     """Make the antivirus's signatures of a desktop look old, and as they were at the end."""
-    kept = "/run/sallyport-control-times"
-    old = desktop.run(
-        f"find {SIGNATURES} -maxdepth 1 -type f -printf '%T@ %p\\n' >{kept} && "
-        f"find {SIGNATURES} -maxdepth 1 -type f -exec touch -d '40 days ago' {{}} +"
-    )
+    kept = "/run/sallyport-control-updates"
+    days_ago = """import json, sys, time; d = json.load(open(sys.argv[1])); d["succeeded"] = time.time() - 40 * 86400
+json.dump(d, open(sys.argv[1], "w"))"""
+    old = desktop.run(f"cp -p {UPDATES} {kept} && python3 -c '{days_ago}' {UPDATES} && {WATCH}")
     assert old.rc == 0, old.stderr
     try:
         yield
     finally:
-        back = f'while read -r at path; do touch -d "@$at" "$path"; done <{kept}; rm -f {kept}; {SHOW}'
-        desktop.run(back)
+        desktop.run(f"mv {kept} {UPDATES}; {WATCH}; {SHOW}")
 
 
 def until_admitted(server: Any, desktop: HostFacts, *, admitted: bool, seconds: float = PATIENCE_SECONDS) -> float:

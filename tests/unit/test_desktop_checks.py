@@ -31,20 +31,18 @@ def listed(**policies: str) -> dict[str, Any]:
 
 
 SIGNATURES = {
-    "fresh": ({"daily.cld": NOW - HOUR, "main.cvd": NOW - 9999 * HOUR}, ""),
-    "to the hour": ({"daily.cld": NOW - 48 * HOUR}, ""),
-    "too old": ({"daily.cld": NOW - 49 * HOUR}, "49 hours old, allowed are 48"),
-    "only the kit's own are fresh": ({"sallyport.ndb": NOW, "main.cvd": NOW - 99 * HOUR}, "99 hours old"),
-    "none": ({}, "no signatures"),
-    "something else is fresh": ({"freshclam.dat": NOW, "mirrors.dat": NOW}, "no signatures"),
-    "from the future": ({"daily.cld": NOW + 2 * HOUR}, "of the future"),
+    "fresh": ({"missing": [], "age_hours": 0.4}, ""),
+    "to the hour": ({"missing": [], "age_hours": 48.0}, ""),
+    "too old": ({"missing": [], "age_hours": 49.0}, "49 hours old, allowed are 48"),
+    "never fetched": ({"missing": [], "age_hours": None}, "never fetched"),
+    "none": ({"missing": ["main", "daily"], "age_hours": None}, "no signatures: main, daily"),
 }
 
 
 @pytest.mark.parametrize("case", SIGNATURES)
-def test_signatures_are_judged_by_the_newest_set(case: str) -> None:
-    sets, reason = SIGNATURES[case]
-    found = CHECKS_PROGRAM.signatures(sets, NOW, 48)
+def test_signatures_are_judged_by_what_their_watch_says(case: str) -> None:
+    state, reason = SIGNATURES[case]
+    found = CHECKS_PROGRAM.signatures(state, 48)
     assert found["passed"] is not bool(reason)
     assert reason in found["reason"]
 
@@ -163,7 +161,7 @@ def test_encryption_is_said_and_not_held_against_it(uuids: list[str] | None, pas
 
 def _sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, answer in {
-        "found_signatures": {"daily.cld": NOW},
+        "watched_signatures": {"missing": [], "age_hours": 1.0},
         "ask_both": ("PONG", "stream: OK"),
         "table_in_force": listed(input="drop", output="drop"),
         "automatic_updates": ("1", "active"),

@@ -8,6 +8,7 @@ local M = {};
 local KINDS = {
 	{ "Sallyport.Kind.executable.", "kind-executable" };
 	{ "Sallyport.Kind.script.", "kind-script" };
+	{ "Sallyport.Kind.macro.", "kind-macro" };
 	{ "Heuristics.OLE2.ContainsMacros", "kind-macro" };
 	{ "Heuristics.Encrypted.", "kind-encrypted" };
 	{ "Heuristics.Limits.Exceeded", "too-deep" };
