@@ -69,6 +69,7 @@ def test_where_signatures_come_from() -> None:
     assert antivirus.hosts(AntivirusSignatures(mirror="mirror.example")) == ["mirror.example"]
     urls = ("http://b.example/x.ndb", "https://a.example/y/z.hdb", "https://a.example/w.hdb")
     assert antivirus.hosts(AntivirusSignatures(official=False, urls=urls)) == ["a.example", "b.example"]
+    assert antivirus.hosts(AntivirusSignatures(official=False, urls=urls), "https") == ["a.example"]
 
 
 def test_a_server_with_official_signatures(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_the_gateway_serves_the_zones_behind_it(site: Site) -> None:
             "clients": inner,
             "hosts": ["packages.example.net"],
             "signatures": ["database.clamav.net"],
+            "signatures_by_tls": ["database.clamav.net"],
         },
     }
     dns = found["dns"]

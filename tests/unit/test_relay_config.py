@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the relay may fetch: packages from named hosts, and a tunnel only to those that apt asks by https."""
+"""What the relay may fetch: packages and signatures, from named hosts; a tunnel only where these are asked by https."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from unit.sites import ROOT
 
 ROLE = ROOT / "roles" / "perimeter"
 HTTP = ["http://packages.example.net/debian/", "http://security.example.net/debian-security/"]
+RELAY: dict[str, Any] = {"listen": ["10.20.1.2"], "port": 3128, "clients": ["10.20.1.0/24"]}
+RELAY |= {"signatures": [], "signatures_by_tls": []}
 HTTPS = ["https://Tls.example.net/debian/", *HTTP]
 
 
@@ -21,7 +23,7 @@ def relay(apt: list[str], **changes: Any) -> list[str]:
     variables = {
         **loader.load_from_file(str(ROLE / "defaults" / "main.yml"), trusted_as_template=True),
         **loader.load_from_file(str(ROLE / "vars" / "main.yml"), trusted_as_template=True),
-        "perimeter_relay": {"listen": ["10.20.1.2"], "port": 3128, "clients": ["10.20.1.0/24"]},
+        "perimeter_relay": RELAY,
         "__perimeter_archives": {"stdout_lines": apt},
         **changes,
     }
@@ -62,7 +64,19 @@ def test_a_tunnel_leads_to_sources_that_are_asked_by_https(apt: list[str], chang
 
 @pytest.mark.parametrize("hosts", [["packages.example.net"], []])
 def test_what_is_no_source_of_the_site_gets_no_tunnel(hosts: list[str]) -> None:
-    settings = {"listen": [], "port": 3128, "clients": ["10.20.1.0/24"], "hosts": hosts}
-    lines = relay(HTTPS, perimeter_relay=settings, perimeter_relay_tunnels=["elsewhere.example"])
+    lines = relay(HTTPS, perimeter_relay={**RELAY, "hosts": hosts}, perimeter_relay_tunnels=["elsewhere.example"])
     assert not [line for line in lines if "tunnel" in line or "CONNECT" in line]
     assert f"acl sources dstdomain -n {' '.join(hosts) or '.invalid'}" in lines
+
+
+def test_signatures_come_from_their_hosts_as_they_are_asked() -> None:
+    hosts = {"signatures": ["clear.example.net", "tls.example.org"], "signatures_by_tls": ["tls.example.org"]}
+    lines = relay(HTTP, perimeter_relay={**RELAY, "hosts": [], **hosts})
+    assert "acl sources dstdomain -n clear.example.net tls.example.org" in lines
+    assert "acl tls_sources dstdomain -n tls.example.org" in lines
+    assert "acl signatures dstdomain -n clear.example.net tls.example.org" in lines
+    assert [line for line in lines if line.startswith("http_access allow")] == [
+        "http_access allow fetching plain plain_port",
+        "http_access allow tunnel tls_port tls_sources",
+        "http_access allow tunnel plain_port signatures",
+    ]
