@@ -18,14 +18,10 @@ OFFICIAL_HOST = "database.clamav.net"
 OFFICIAL_SETS = ("main", "daily")
 """ClamAV's own sets that must be there; each is a file `.cvd` or `.cld`."""
 
-UNPACKED_TIMES = 4
-"""One file that comes out of an archive may be so many times as large as the largest upload."""
 TOTAL_TIMES = 10
 """All that comes out of an upload, with itself: so an archive of the largest size, in archives, is looked at whole."""
-LARGEST_FILE_MEGABYTES = 2047
+MOST_MEGABYTES = 2047
 """More than this clamd does not take for one file."""
-MOST_MEGABYTES = 4095
-"""Nor this for all of an archive."""
 DEEPEST = 17
 MOST_FILES = 10000
 THREADS = 12
@@ -51,30 +47,18 @@ def limits(megabytes: int, seconds: int) -> dict[str, str]:
     Returns:
         clamd's options. A file of the largest size fits into each of them, also packed into archives.
     """
-    single = f"{min(megabytes * UNPACKED_TIMES, LARGEST_FILE_MEGABYTES)}M"
+    # one bound for both: of a file in an archive that is over its own, clamd cuts off the rest without a word
+    unpacked = f"{min(megabytes * TOTAL_TIMES, MOST_MEGABYTES)}M"
     return {
         # one more, so that the largest upload is not the first that is cut off
         "StreamMaxLength": f"{megabytes + 1}M",
-        "MaxFileSize": single,
-        "MaxScanSize": f"{min(megabytes * TOTAL_TIMES, MOST_MEGABYTES)}M",
-        "PCREMaxFileSize": single,
+        "MaxFileSize": unpacked,
+        "MaxScanSize": unpacked,
+        "PCREMaxFileSize": unpacked,
         "MaxRecursion": str(DEEPEST),
         "MaxFiles": str(MOST_FILES),
         "MaxScanTime": str(seconds * 1000),
     }
-
-
-def bounds(megabytes: int) -> str:
-    """Return signatures of archives with a file that is too large: clamd cuts such a file off, and does not say so.
-
-    Args:
-        megabytes: the largest upload.
-
-    Returns:
-        The content of a .cdb file. What it finds has a name like that of clamd's own limits.
-    """
-    first = min(megabytes * UNPACKED_TIMES, LARGEST_FILE_MEGABYTES) * 1024 * 1024 + 1
-    return f"Heuristics.Limits.Exceeded.InArchive:*:*:*:*:{first}-{2**63 - 1}:*:*:*:*\n"
 
 
 def hosts(signature_sources: AntivirusSignatures, *schemes: str) -> list[str]:
@@ -120,7 +104,6 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         "clamd": [*_clamd(settings, desktop=desktop)],
         "freshclam": [*_freshclam(own.signatures, relay)],
         "kinds": "" if desktop else signatures(own.refuse),
-        "bounds": "" if desktop else bounds(settings.files.max_megabytes),
         "sets": [*(OFFICIAL_SETS if own.signatures.official else ()), *map(set_name, own.signatures.urls)],
         "kept": [*_kept(own.signatures)],
         "official": own.signatures.official,

@@ -276,8 +276,8 @@ class Retention(Settings):
 class Files(Settings):
     """Limits for files that people send."""
 
-    max_megabytes: Annotated[int, number(1, 1024)] = 20
-    """Largest file, in megabytes of 1,048,576 bytes."""
+    max_megabytes: Annotated[int, number(1, 512)] = 20
+    """Largest file, in megabytes of 1,048,576 bytes. Of larger ones in archives the scanner could not see all."""
     daily_megabytes_per_person: Annotated[int, number(1, 102400)] = 200
     """What one person may send in a day, in the same megabytes; not less than the largest file."""
 

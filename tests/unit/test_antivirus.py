@@ -43,7 +43,7 @@ def options(lines: list[list[str]], name: str) -> list[str]:
     return [value for key, value in lines if key == name]
 
 
-@pytest.mark.parametrize("megabytes", [1, 20, 300, 1024])
+@pytest.mark.parametrize("megabytes", [1, 20, 300, 512])
 def test_a_file_of_the_largest_size_is_scanned_whole_in_archives_too(megabytes: int) -> None:
     found = antivirus.limits(megabytes, 60)
     sizes = {name: int(match[1]) for name, value in found.items() if (match := MEGABYTES.fullmatch(value))}
@@ -51,17 +51,9 @@ def test_a_file_of_the_largest_size_is_scanned_whole_in_archives_too(megabytes: 
     assert sizes["MaxFileSize"] > megabytes
     # itself, and once more in an archive of an archive
     assert sizes["MaxScanSize"] > 3 * megabytes
-    assert sizes["MaxFileSize"] < 2048 > sizes["StreamMaxLength"]
-    assert sizes["MaxScanSize"] < 4096
+    # else clamd cuts a file in an archive off and calls the rest clean
+    assert sizes["MaxFileSize"] == sizes["MaxScanSize"] < 2048
     assert found["MaxScanTime"] == "60000"
-
-
-@pytest.mark.parametrize("megabytes", [20, 1024])
-def test_archives_say_of_the_first_byte_that_clamd_would_cut_off(megabytes: int) -> None:
-    (size,) = (
-        int(match[1]) for match in [MEGABYTES.fullmatch(antivirus.limits(megabytes, 60)["MaxFileSize"])] if match
-    )
-    assert f":{size * 1024 * 1024 + 1}-" in antivirus.bounds(megabytes)
 
 
 def test_where_signatures_come_from() -> None:
@@ -103,7 +95,7 @@ def test_a_mirror_of_the_official_ones(tmp_path: Path) -> None:
 
 def test_on_a_desktop_people_have_programs_of_their_own(tmp_path: Path) -> None:
     found = scanner(tmp_path, "desk")
-    assert (found["kinds"], found["bounds"]) == ("", "")
+    assert found["kinds"] == ""
     assert options(found["clamd"], "AlertExceedsMax") == ["no"]
     assert options(found["clamd"], "AlertEncryptedDoc") == ["no"]
     assert "/home" in options(found["clamd"], "OnAccessIncludePath")
