@@ -15,6 +15,7 @@ from acceptance.demo_site import changed_copy
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 
+from bench import uploads
 from bench.hosts import INVENTORY, anew, bare_install, play
 
 HOST = "im-int"
@@ -79,6 +80,10 @@ def main() -> None:
     print(f"\n{'':32}{'seconds':>8}{'x bare':>8}")
     for name, seconds, ratio, note in rows:
         print(f"{name:32}{seconds:8.1f}{ratio:8.2f}  {note}")
+    print("\n== files ==", flush=True)
+    print(f"{'':32}{'seconds':>8}{'x alone':>8}")
+    for line in uploads.rows():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def upload(
 
     Returns:
         ``status`` (HTTP) and ``words`` of the answer, ``sha256`` of what was sent, hexadecimal; ``fetched``, what
-        fetching was answered meanwhile, each status once.
+        fetching was answered meanwhile, each status once; ``waited``, seconds from the last byte to the answer.
     """
     content = bytes.fromhex(data) or os.urandom(size)
     fetched: set[int] = set()
@@ -75,7 +75,9 @@ def upload(
     connection, path = _connection(url, address, ca_pem, timeout)
     try:
         connection.request("PUT", path, body=content, headers={"Content-Type": "application/octet-stream", **headers})
+        sent = time.monotonic()
         answer = connection.getresponse()
+        waited = time.monotonic() - sent
         words = answer.read().decode("utf-8", "replace").strip()
     finally:
         connection.close()
@@ -83,7 +85,8 @@ def upload(
     if watch:
         watcher.join(timeout)
     digest = hashlib.sha256(content).hexdigest()
-    return {"status": answer.status, "words": words, "sha256": digest, "fetched": sorted(fetched)}
+    said = {"status": answer.status, "words": words, "waited": waited}
+    return {**said, "sha256": digest, "fetched": sorted(fetched)}
 
 
 def download(url: str, ca_pem: str, address: str = "", timeout: float = 60.0) -> dict[str, Any]:
