@@ -80,7 +80,7 @@ PRACTICES: dict[str, Practice] = {
     "R11": Practice(
         "Viruses, bad links and spam are stopped",
         "No file can be fetched before the scanner has cleared it; links and senders are checked.",
-        "Scanning of files, and lists of harmful links, which come with the antivirus and the monitoring parts.",
+        "Lists of harmful links, which come with the monitoring part.",
     ),
     "R12": Practice(
         "No security department needed",
