@@ -36,8 +36,8 @@ RUNS = (
     "man-db.service",
 )
 JOBS = {
-    "im_internal": ("prosody.service", "clamav-daemon.service"),
-    "im_external": ("prosody.service", "clamav-daemon.service"),
+    "im_internal": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
+    "im_external": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
 # each of these becomes another user for what it does; all come from Debian's packages
