@@ -235,7 +235,8 @@ def test_new_signature(
     shared, other = published(facts, desk, person, zipped("plan.txt", text.encode())), published(facts, desk, person)
     seen("The file was shared and fetched.")
     try:
-        written = server.run(f"echo 'Sallyport-Control:0:*:{text.encode().hex()}' >{SIGNATURES}")
+        line = f"Sallyport-Control:0:*:{text.encode().hex()}"
+        written = server.run(f"echo '{line}' >{SIGNATURES} && chmod 0644 {SIGNATURES}")
         assert written.rc == 0, f"the signature could not be put there: {written.stderr}"
         begun = time.monotonic()
         while (status := fetch(facts, desk, shared.url)) == 200 and time.monotonic() < begun + RESCAN_SECONDS:
