@@ -15,7 +15,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 HOUR = 3600
 DEVICE_DIRECTORY = "/etc/sallyport/device"
 """Where a desktop keeps its certificate and key."""
-CHECKS = ("signatures", "scanner", "firewall", "updates", "consumer-im")
+CHECKS = ("signatures", "scanner", "on-access", "firewall", "updates", "consumer-im")
 """What every desktop must have passed, by the names that its program gives."""
 AUTOMATIC = "automatic-updates"
 """What it must have passed beside, where updates do not wait for a person."""

@@ -40,7 +40,7 @@ to, own, port, name, authority, chain, key = sys.argv[1:]
 context = ssl.create_default_context(cafile=authority)
 if chain:
     context.load_cert_chain(chain, key)
-checks = ["signatures", "scanner", "firewall", "updates", "automatic-updates", "consumer-im"]
+checks = ["signatures", "scanner", "on-access", "firewall", "updates", "automatic-updates", "consumer-im"]
 try:
     with context.wrap_socket(socket.create_connection((to, int(port)), 5, (own, 0)), server_hostname=name) as channel:
         channel.sendall(json.dumps({"checks": [{"check": one, "passed": True} for one in checks]}).encode() + b"\\n")

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from ansible_collections.sallyport.im.plugins.plugin_utils.desktops import AUTOMATIC, CHECKS
 from unit.host_programs import load_program
+from unit.sites import ROOT
 
 CHECKS_PROGRAM = load_program("roles/workstation/files/desktop-checks")
 NOW = 1_800_000_000.0
@@ -81,7 +87,8 @@ UPDATES = {
     "none": ({}, HOUR, ""),
     "since yesterday": ({"libc6 2.42": NOW - 20 * HOUR}, HOUR, ""),
     "for too long": ({"libc6 2.42": NOW - 37 * HOUR, "new 1": NOW}, HOUR, "more than 36 hours: libc6 2.42"),
-    "nobody knows": ({}, 8 * 24 * HOUR, "192 hours old"),
+    "nobody knows": ({}, 9 * 24 * HOUR, "216 hours old"),
+    "no security archive": ({}, None, "no lists of a security archive"),
 }
 
 
@@ -91,6 +98,67 @@ def test_security_updates_may_wait_for_the_night_and_no_longer(case: str) -> Non
     found = CHECKS_PROGRAM.updates(waiting, NOW, 36, age)
     assert found["passed"] is not bool(reason)
     assert reason in found["reason"]
+
+
+def release(label: str, date: str) -> str:
+    """Return how a file begins that an archive signed."""
+    begins = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+    return f"{begins}Origin: Debian\nLabel: {label}\nSuite: stable\nDate: {date}\nSHA256:\n 0 1 security/x\n"
+
+
+OLD, NEW = "Tue, 05 Jan 2027 08:00:00 UTC", "Fri, 15 Jan 2027 07:00:00 UTC"
+LISTS: dict[str, tuple[dict[str, str], float | None]] = {
+    "fresh": ({"a_InRelease": release("Debian", OLD), "s_InRelease": release("Debian-Security", NEW)}, HOUR),
+    "only the others are": (
+        {"a_InRelease": release("Debian", NEW), "s_Release": release("Debian-Security", OLD)},
+        240 * HOUR,
+    ),
+    "no security archive": ({"a_InRelease": release("Debian", NEW)}, None),
+    "nothing": ({}, None),
+}
+
+
+@pytest.mark.parametrize("case", LISTS)
+def test_lists_are_as_old_as_what_the_security_archive_signed(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, age = LISTS[case]
+    (tmp_path / "partial").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(CHECKS_PROGRAM, "LISTS", (str(tmp_path), str(tmp_path / "partial")))
+    for path in (tmp_path, *tmp_path.iterdir()):
+        # an update that fetched nothing has just changed it
+        os.utime(path, (NOW, NOW))
+    assert CHECKS_PROGRAM.lists_age(NOW) == age
+
+
+def test_old_lists_are_fetched_before_they_are_held_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ages, started = [9 * 24 * HOUR, HOUR], []
+    monkeypatch.setattr(CHECKS_PROGRAM, "lists_age", lambda now: ages.pop(0))
+    monkeypatch.setattr(CHECKS_PROGRAM.subprocess, "run", lambda words, **_: started.append(words))
+    assert CHECKS_PROGRAM.fresh_lists(NOW) == HOUR
+    assert started == [["systemctl", "start", "apt-daily.service"]]
+    ages = [HOUR]
+    assert CHECKS_PROGRAM.fresh_lists(NOW) == HOUR
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "program", "passed", "saw"),
+    [
+        ("active", "clamonacc", True, "files are scanned as they are opened"),
+        ("active", "on-access", True, "not applicable here: the kernel does not offer it"),
+        ("active", "sleep", False, "active, sleep"),
+        ("activating", "clamonacc", False, "activating, clamonacc"),
+        ("inactive", "", False, "inactive, nothing runs"),
+    ],
+)
+def test_files_are_scanned_as_they_are_opened_where_the_kernel_offers_it(
+    state: str, program: str, passed: bool, saw: str
+) -> None:
+    found = CHECKS_PROGRAM.on_access(state, program)
+    assert (found["passed"], found["saw"], found["required"]) == (passed, saw, True)
 
 
 SIMULATED = """\
@@ -167,9 +235,10 @@ def _sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "automatic_updates": ("1", "active"),
         "installed_packages": ["gajim"],
         "below_root": [],
+        "on_access_runs": ("active", "clamonacc"),
     }.items():
         monkeypatch.setattr(CHECKS_PROGRAM, name, lambda answer=answer: answer)
-    for name, given in {"waiting_updates": {}, "lists_age": 0}.items():
+    for name, given in {"waiting_updates": {}, "fresh_lists": 0}.items():
         monkeypatch.setattr(CHECKS_PROGRAM, name, lambda now, given=given: given)
     (tmp_path / "desktop.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
     monkeypatch.setattr(CHECKS_PROGRAM, "SETTINGS", str(tmp_path / "desktop.json"))
@@ -193,7 +262,7 @@ def test_what_cannot_be_checked_has_failed(
     _sound(monkeypatch, tmp_path)
     monkeypatch.setattr(CHECKS_PROGRAM, "SCANNER", str(tmp_path / "nobody"))
     monkeypatch.setattr(CHECKS_PROGRAM, "ask_both", lambda: CHECKS_PROGRAM.ask_scanner(b"zPING\0"))
-    assert CHECKS_PROGRAM.main([]) == 1
+    assert CHECKS_PROGRAM.main([]) == 3
     said = json.loads(capsys.readouterr().out)
     assert not said["passed"]
     assert [reason.partition(":")[0] for reason in said["reasons"]] == ["scanner"]
@@ -208,7 +277,7 @@ def test_a_server_that_cannot_be_asked_is_another_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _sound(monkeypatch, tmp_path)
-    ends = {(True, True): 0, (True, False): 1, (False, False): 2}
+    ends = {(True, True): 0, (True, False): 3, (False, False): 2}
     for (asked, admitted), end in ends.items():
         outcome = {"asked": asked, "admitted": admitted, "reasons": [] if admitted else ["the server's reason"]}
         monkeypatch.setattr(CHECKS_PROGRAM, "present", lambda settings, document, outcome=outcome: [outcome])
@@ -233,3 +302,58 @@ def test_it_is_shown_from_each_address_to_each_of_its_kind(monkeypatch: pytest.M
         ("im", "fd12::11", "fd12:2::21"),
         ("ext", "10.20.3.12", "10.20.2.21"),
     ]
+
+
+def test_without_its_certificate_it_asks_nobody_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _sound(monkeypatch, tmp_path)
+    servers = [{"name": "im", "port": 5290, "addresses": ["127.0.0.1"]}]
+    told = {**SETTINGS, "addresses": ["127.0.0.1"], "servers": servers}
+    told |= {"authority": str(tmp_path / "none"), "certificate": str(tmp_path)}
+    (tmp_path / "desktop.json").write_text(json.dumps(told), encoding="utf-8")
+    assert CHECKS_PROGRAM.main(["present"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert [one["asked"] for one in said["admission"]] == [False]
+    assert "No such file" in said["admission"][0]["reasons"][0]
+
+
+def test_a_crash_is_no_answer_to_the_unit(tmp_path: Path) -> None:
+    unit = (ROOT / "roles/workstation/files/desktop.service").read_text(encoding="utf-8")
+    assert f"SuccessExitStatus={CHECKS_PROGRAM.NOT_SOUND}\n" in unit
+    done = subprocess.run([sys.executable, "-c", "raise KeyError"], capture_output=True, check=False)
+    assert done.returncode not in {CHECKS_PROGRAM.NOT_SOUND, CHECKS_PROGRAM.NOT_ASKED, 0}
+
+
+SAID = '{"passed": true, "reasons": []}'
+TRACEBACK = {"rc": 1, "stdout": "", "stderr": "Traceback …", "msg": "non-zero return code"}
+MISSING = {"rc": 2, "stdout": "", "stderr": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/lib'"}
+LOOKED: dict[str, tuple[dict[str, Any], bool, bool, bool]] = {
+    "it is sound": ({"rc": 0, "stdout": SAID}, False, False, True),
+    "a server was not asked": ({"rc": 2, "stdout": SAID, "msg": "non-zero return code"}, False, False, True),
+    "it is not sound": ({"rc": 3, "stdout": SAID.replace("true", "false")}, False, False, False),
+    "it crashed": (TRACEBACK, False, True, True),
+    "it crashed in a check": (TRACEBACK, True, True, True),
+    "it crashed after its answer": ({"rc": 1, "stdout": SAID}, False, True, True),
+    "it is not there": (MISSING, False, True, True),
+    "it is not there yet": (MISSING, True, False, True),
+}
+
+
+@pytest.mark.parametrize("case", LOOKED)
+def test_a_program_that_did_not_answer_ends_the_run(case: str) -> None:
+    looked, checking, fails, passed = LOOKED[case]
+    role, loader = ROOT / "roles" / "workstation", DataLoader()
+    variables = {
+        **loader.load_from_file(str(role / "vars" / "main.yml"), trusted_as_template=True),
+        "__workstation_looked": looked,
+        "ansible_check_mode": checking,
+    }
+    tasks = loader.load_from_file(str(role / "tasks" / "main.yml"), trusted_as_template=True)
+    (task,) = [one for one in tasks if one.get("register") == "__workstation_looked"]
+    templar = Templar(loader=loader, variables=variables)
+    expression = trust_as_template("{{ (" + str(task["failed_when"]) + ") | bool }}")
+    assert templar.template(expression) is fails
+    if not fails:
+        # what comes after it goes by this
+        assert templar.template(trust_as_template("{{ __workstation_found.passed | bool }}")) is passed

@@ -70,7 +70,7 @@ def test_what_a_server_is_told(tmp_path: Path, server: str) -> None:
         "seconds": 28800,
         "table": "inet sallyport",
         "sets": {"4": "admitted4", "6": "admitted6"},
-        "checks": ["signatures", "scanner", "firewall", "updates", "consumer-im", "automatic-updates"],
+        "checks": ["signatures", "scanner", "on-access", "firewall", "updates", "consumer-im", "automatic-updates"],
         "desktops": {
             "desk": {
                 "certificate": "desk.desktops.im.fjord.example",
