@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import re
+import socket
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.desktops import CHECKS
-from unit.host_programs import load_program
+from unit.host_programs import ROOT, load_program
 from unit.sites import moment
 
 ADMISSION = load_program("roles/admission/files/admission")
@@ -262,3 +267,115 @@ def test_the_report_names_each_desktop_and_why(service: Any) -> None:
     later = ADMISSION.report(SETTINGS, service.state, moment("2026-07-01").timestamp())
     assert ADMISSION.in_words(later[0]) == f"desk (alice): not admitted: {CHECKS[0]}: too old"
     assert "not admitted: attested from 2026-06-01T00:00:00Z until" in ADMISSION.in_words(later[2])
+
+
+def test_what_a_desktop_says_is_one_bounded_line() -> None:
+    checks = [{"check": CHECKS[0], "reason": "a\n\x1b[2Jb\u202ec" + "x" * 1000}, *SOUND["checks"][1:]]
+    (reason,) = ADMISSION.judge(SETTINGS, {"checks": checks})
+    assert reason.startswith(f"{CHECKS[0]}: a\\x0a\\x1b[2Jb\\x202ecxxx")
+    assert reason.isprintable()
+    assert len(reason) <= len(CHECKS[0]) + 2 + 300
+    (reason,) = ADMISSION.judge(SETTINGS, {"checks": [{**checks[0], "reason": "\0" * 1000}, *checks[1:]]})
+    assert len(reason) <= len(CHECKS[0]) + 2 + 300
+
+
+def _full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ADMISSION.os, "fsync", fsync)
+
+
+def test_on_a_full_disk_a_refused_desktop_does_not_come_back(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.take("desk", "10.20.2.21", SOUND)
+    assert kept(tmp_path)["desk"]["addresses"]
+    looked = []
+    monkeypatch.setattr(service, "keep_sets", lambda: looked.append(1) or "")
+    _full(monkeypatch)
+    assert service.take("desk", "10.20.2.21", UNSOUND)["reasons"] == [f"{CHECKS[0]}: too old"]
+    assert looked
+    again = ADMISSION.Service(SETTINGS, ADMISSION.read(ADMISSION.STATE, {}))
+    assert {*ADMISSION.wanted(SETTINGS, again.state, NOW)} == {MACBOOK}
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_on_a_full_disk_others_are_admitted_and_lapse(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.take("desk", "10.20.2.21", SOUND)
+    _full(monkeypatch)
+    assert service.take("spare", "10.20.2.22", SOUND)["admitted"]
+    # what was written stays: it admits nobody who was refused
+    assert {*kept(tmp_path)} == {"desk"}
+    service.lapses(NOW + HOURS4)
+    assert service.state["spare"]["addresses"] == {}
+
+
+def _key_pair(folder: Path) -> None:
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
+    names = "subjectAltName=DNS:desk.desktops.im.example"
+    files = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
+    subprocess.run([*words.split(), "-addext", names, *files], capture_output=True, check=True)
+
+
+def test_connections_count_before_somebody_says_who_it_is(
+    service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens many and says nothing keeps neither others out nor the descriptors; who ends them may come again."""
+    _key_pair(tmp_path)
+    monkeypatch.setattr(ADMISSION, "TALK_SECONDS", 20)
+    desk = {**SETTINGS["desktops"]["desk"], "addresses": ["127.0.0.1"]}
+    pem = str(tmp_path / "fullchain.pem")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    listening = {"listen": ["127.0.0.1"], "port": port, "certificate": str(tmp_path), "authority": pem}
+    service.settings = {**SETTINGS, **listening, "desktops": {"desk": desk}}
+    context = ssl.create_default_context(cafile=pem)
+    context.load_cert_chain(pem, str(tmp_path / "privkey.pem"))
+
+    async def show() -> Any:
+        secured = {"ssl": context, "server_hostname": "desk.desktops.im.example", "local_addr": ("127.0.0.1", 0)}
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, **secured)
+        writer.write(json.dumps(SOUND).encode() + b"\n")
+        line = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        return json.loads(line)
+
+    async def silent(own: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
+
+    async def closed(reader: asyncio.StreamReader) -> bool:
+        try:
+            return await asyncio.wait_for(reader.read(1), 0.3) == b""
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+    async def all_of_it() -> None:
+        serving = asyncio.create_task(service.serve())
+        await asyncio.sleep(0.1)
+        assert (await show())["admitted"]
+        held = [await silent("127.0.0.2") for _ in range(ADMISSION.MOST_OF_ONE + 1)]
+        assert [await closed(reader) for reader, _ in held] == [False] * ADMISSION.MOST_OF_ONE + [True]
+        assert (await show())["admitted"], "another address may not be kept out"
+        monkeypatch.setattr(ADMISSION, "MOST_TALKS", ADMISSION.MOST_OF_ONE)
+        reader, _ = await silent("127.0.0.3")
+        assert await closed(reader), "all together are bounded as well"
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.2)
+        assert (await show())["admitted"]
+        assert service.talks.total() == 0
+        serving.cancel()
+
+    asyncio.run(all_of_it())
+
+
+def test_the_unit_has_descriptors_for_all_talks() -> None:
+    unit = (ROOT / "roles/admission/files/admission.service").read_text(encoding="utf-8")
+    limit = re.search(r"^LimitNOFILE=(\d+)$", unit, re.M)
+    assert limit
+    assert int(limit[1]) >= 2 * ADMISSION.MOST_TALKS
