@@ -33,6 +33,8 @@ CLIENTS = (5222, 5223, 5281)
 LET_PASS = [
     let_pass(way, f"tcp {port} {{ 5222, 5223, 5281 }}") for way, port in (("input", "dport"), ("output", "sport"))
 ]
+# no address of one's own: the system chooses
+ANY = {4: "0.0.0.0", 6: "::"}
 PREFERENCES = "/etc/apt/preferences.d/sallyport-consumer-im"
 OTHER_DEVICE = """d=$(mktemp -d) && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
 -subj /CN=x -addext subjectAltName=DNS:%s -addext extendedKeyUsage=clientAuth \
@@ -73,7 +75,7 @@ def of_probe(facts: SiteFacts, desk: Probe) -> HostFacts:
     id="R3-admitted-desktops-only",
     practice="R3",
     says="A computer in the desktops' network that is none of the company's sound desktops reaches no server.",
-    permitted="The ports for clients from the desktop, and from the address of an attested computer.",
+    permitted="The ports for clients from the desktop, whatever address it takes, and from an attested computer's.",
     forbidden="The same from the same desktop with another address of its network.",
     safe=False,
     breakage=Breakage(command="; ".join(one.command for one in LET_PASS), undo="; ".join(one.undo for one in LET_PASS)),
@@ -82,6 +84,13 @@ def test_admitted_desktops_only(*, facts: SiteFacts, desk: Probe, desktop: Any, 
     required(facts)
     own = of_probe(facts, desk).all_addresses("desktops")
     vouched = [a for entry in attested(facts) if in_force(entry) for a in entry["addresses"]]
+    # as its programs do it, which choose no address
+    tried = pairs(facts, [ANY[6 if ":" in address else 4] for address in own])
+    for (to, _, port), said in zip(tried, knock_from(desktop, tried), strict=True):
+        assert said == "connected", (
+            f"{to} port {port} does not answer the address that the desktop's system chose: {said}"
+        )
+    seen(f"{len(tried)} ways from the address that its system chooses are open.")
     strange = [free_address(facts, version) for version in sorted({6 if ":" in address else 4 for address in own})]
     with borrowed(desktop, own[0], [*vouched, *strange]):
         for kind, addresses in (("the desktop's own", own), ("an attested computer's", vouched)):

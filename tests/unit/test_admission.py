@@ -270,7 +270,10 @@ def test_the_report_names_each_desktop_and_why(service: Any) -> None:
 
 
 def test_what_a_desktop_says_is_one_bounded_line() -> None:
-    checks = [{"check": CHECKS[0], "reason": "a\n\x1b[2Jb\u202ec" + "x" * 1000}, *SOUND["checks"][1:]]
+    checks: list[dict[str, Any]] = [
+        {"check": CHECKS[0], "reason": "a\n\x1b[2Jb\u202ec" + "x" * 1000},
+        *SOUND["checks"][1:],
+    ]
     (reason,) = ADMISSION.judge(SETTINGS, {"checks": checks})
     assert reason.startswith(f"{CHECKS[0]}: a\\x0a\\x1b[2Jb\\x202ecxxx")
     assert reason.isprintable()
@@ -291,11 +294,11 @@ def test_on_a_full_disk_a_refused_desktop_does_not_come_back(
 ) -> None:
     service.take("desk", "10.20.2.21", SOUND)
     assert kept(tmp_path)["desk"]["addresses"]
-    looked = []
-    monkeypatch.setattr(service, "keep_sets", lambda: looked.append(1) or "")
+    looked = iter(["looked"])
+    monkeypatch.setattr(service, "keep_sets", lambda: next(looked) and "")
     _full(monkeypatch)
     assert service.take("desk", "10.20.2.21", UNSOUND)["reasons"] == [f"{CHECKS[0]}: too old"]
-    assert looked
+    assert [*looked] == [], "the firewall was not told"
     again = ADMISSION.Service(SETTINGS, ADMISSION.read(ADMISSION.STATE, {}))
     assert {*ADMISSION.wanted(SETTINGS, again.state, NOW)} == {MACBOOK}
     assert "No space left" in capsys.readouterr().err
@@ -336,7 +339,11 @@ def test_connections_count_before_somebody_says_who_it_is(
     context.load_cert_chain(pem, str(tmp_path / "privkey.pem"))
 
     async def show() -> Any:
-        secured = {"ssl": context, "server_hostname": "desk.desktops.im.example", "local_addr": ("127.0.0.1", 0)}
+        secured: dict[str, Any] = {
+            "ssl": context,
+            "server_hostname": "desk.desktops.im.example",
+            "local_addr": ("127.0.0.1", 0),
+        }
         reader, writer = await asyncio.open_connection("127.0.0.1", port, **secured)
         writer.write(json.dumps(SOUND).encode() + b"\n")
         line = await asyncio.wait_for(reader.readline(), 10)
