@@ -327,7 +327,7 @@ def test_a_crash_is_no_answer_to_the_unit(tmp_path: Path) -> None:
 
 SAID = '{"passed": true, "reasons": []}'
 TRACEBACK = {"rc": 1, "stdout": "", "stderr": "Traceback …", "msg": "non-zero return code"}
-MISSING = {"rc": 2, "stdout": "", "stderr": "", "msg": "[Errno 2] No such file or directory: b'/usr/local/lib'"}
+MISSING = {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command."}
 LOOKED: dict[str, tuple[dict[str, Any], bool, bool, bool]] = {
     "it is sound": ({"rc": 0, "stdout": SAID}, False, False, True),
     "a server was not asked": ({"rc": 2, "stdout": SAID, "msg": "non-zero return code"}, False, False, True),
@@ -336,6 +336,7 @@ LOOKED: dict[str, tuple[dict[str, Any], bool, bool, bool]] = {
     "it crashed in a check": (TRACEBACK, True, True, True),
     "it crashed after its answer": ({"rc": 1, "stdout": SAID}, False, True, True),
     "it is not there": (MISSING, False, True, True),
+    "another crash in a check": ({**TRACEBACK, "rc": 2}, True, True, True),
     "it is not there yet": (MISSING, True, False, True),
 }
 
