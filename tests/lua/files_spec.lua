@@ -12,6 +12,7 @@ describe("what the scanner found", function()
 			["Sallyport.Kind.executable.elf.UNOFFICIAL"] = "kind-executable";
 			["Sallyport.Kind.script.shell.UNOFFICIAL"] = "kind-script";
 			["Heuristics.OLE2.ContainsMacros.VBA"] = "kind-macro";
+			["Sallyport.Kind.unreadable.7z.UNOFFICIAL"] = "kind-unreadable";
 			["Heuristics.Encrypted.Zip"] = "kind-encrypted";
 			["Heuristics.Limits.Exceeded.MaxScanSize"] = "too-deep";
 			["Win.Test.EICAR_HDB-1"] = "virus";

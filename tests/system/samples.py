@@ -7,8 +7,12 @@ The text of the test virus stands in no file: a scanner elsewhere would take the
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
 
@@ -29,6 +33,80 @@ def zipped(**files: bytes) -> bytes:
         for name, content in files.items():
             archive.writestr(name.replace("__", "."), content)
     return made.getvalue()
+
+
+def zipped_by(method: int, claimed: int | None = None) -> bytes:
+    """Return a zip archive of one file, packed by a method.
+
+    Args:
+        method: stored, deflated, bzip2 or LZMA.
+        claimed: another one, which its headers name instead.
+    """
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("plan.txt", b"a plan" * 9)
+    found = bytearray(made.getvalue())
+    if claimed is not None:
+        for mark, where in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+            struct.pack_into("<H", found, found.index(mark) + where, claimed)
+    return bytes(found)
+
+
+def without_size() -> bytes:
+    """Return a zip archive that says only at its end how long its file is, without the mark that it does."""
+    found = bytearray(zipped_by(zipfile.ZIP_DEFLATED))
+    struct.pack_into("<I", found, 18, 0)
+    return bytes(found)
+
+
+def streamed() -> bytes:
+    """Return a zip archive as programs make them that cannot go back: sizes follow what they belong to."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_where: int) -> int:
+            raise io.UnsupportedOperation
+
+        def tell(self) -> int:
+            raise io.UnsupportedOperation
+
+    made = Pipe()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("plan.txt", b"a plan" * 9)
+    return made.getvalue()
+
+
+def tarred(how: str, content: bytes = b"a plan" * 99) -> bytes:
+    """Return a tar archive of one file; how it is packed as tarfile says, as `w:xz`."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=how) as archive:  # type: ignore[call-overload]
+        about = tarfile.TarInfo("plan.dat")
+        about.size = len(content)
+        archive.addfile(about, io.BytesIO(content))
+    return made.getvalue()
+
+
+def xz(*filters: int) -> bytes:
+    """Return an xz file that goes through filters before LZMA2."""
+    chain = [{"id": one} for one in filters] + [{"id": lzma.FILTER_LZMA2, "dict_size": 65536}]
+    return lzma.compress(b"a plan" * 9, filters=chain)
+
+
+def xz_filtered_by(number: int) -> bytes:
+    """Return an xz file whose one filter has a number that Python's own library may not know."""
+    made = bytearray(xz(lzma.FILTER_ARM))
+    size = (made[12] + 1) * 4
+    made[14] = number
+    struct.pack_into("<I", made, 12 + size - 4, zlib.crc32(made[12 : 12 + size - 4]))
+    return bytes(made)
+
+
+def old_lzma(size: int = 2**64 - 1) -> bytes:
+    """Return a file packed by lzma, as it was before xz; by default it does not say its size."""
+    made = lzma.compress(b"a plan" * 9, lzma.FORMAT_ALONE)
+    return made[:5] + struct.pack("<Q", size) + made[13:]
 
 
 def locked() -> bytes:
@@ -129,6 +207,16 @@ def word(text: str, **more: bytes) -> bytes:
     return made.getvalue()
 
 
+def opendocument() -> bytes:
+    """Return a text of LibreOffice."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", b"application/vnd.oasis.opendocument.text", zipfile.ZIP_STORED)
+        archive.writestr("Configurations2/", b"", zipfile.ZIP_STORED)
+        archive.writestr("content.xml", b'<?xml version="1.0"?><office:document-content xmlns:office="o"/>')
+    return made.getvalue()
+
+
 def picture() -> bytes:
     """Return a picture of one pixel (PNG)."""
     parts = (
@@ -198,6 +286,35 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "old document with macros": ("macro", ole(WordDocument=b"x" * 4096, _VBA_PROJECT=b"\xcc\x61" + bytes(4094))),
     "document with macros": ("macro", word("Invoice", vbaProject=ole(_VBA_PROJECT=b"\xcc\x61" + bytes(4094)))),
     "locked archive": ("encrypted", locked()),
+    "7z": ("unreadable", bytes.fromhex("377abcaf271c0004") + struct.pack("<IQQI", zlib.crc32(bytes(20)), 0, 0, 0)),
+    "RAR": ("unreadable", bytes.fromhex("526172211a07010033927ae5040100051100")),
+    "old RAR": ("unreadable", bytes.fromhex("526172211a0700cf907300000d00000000000000")),
+    "zip by LZMA": ("unreadable", zipped_by(zipfile.ZIP_LZMA)),
+    "zip by PPMd": ("unreadable", zipped_by(zipfile.ZIP_DEFLATED, 98)),
+    "zip by zstd": ("unreadable", zipped_by(zipfile.ZIP_DEFLATED, 93)),
+    "zip by xz": ("unreadable", zipped_by(zipfile.ZIP_DEFLATED, 95)),
+    "zip that hides a size": ("unreadable", without_size()),
+    "bzip2 of two streams": ("unreadable", bz2.compress(b"Minutes") + bz2.compress(b"a plan")),
+    "bzip2 after an empty stream": ("unreadable", bz2.compress(b"") + bz2.compress(b"a plan")),
+    "xz for ARM64": ("unreadable", xz_filtered_by(0x0A)),
+    "xz for RISC-V": ("unreadable", xz_filtered_by(0x0B)),
+    "xz for PowerPC": ("unreadable", xz(lzma.FILTER_POWERPC)),
+    "xz by two filters": ("unreadable", xz(lzma.FILTER_DELTA, lzma.FILTER_ARM)),
+    "second stream of xz for ARM64": ("unreadable", xz() + xz_filtered_by(0x0A)),
+    "old LZMA": ("unreadable", old_lzma()),
+    "old LZMA that says its size": ("unreadable", old_lzma(54)),
+    "zstd": ("unreadable", bytes.fromhex("28b52ffd2007390000") + b"a plan\n"),
+    "zstd after a note": ("unreadable", bytes.fromhex("502a4d180400000000000000" + "28b52ffd2007390000") + b"a plan\n"),
+    "lz4": ("unreadable", bytes.fromhex("04224d186440a7") + bytes(8)),
+    "lzip": ("unreadable", b"LZIP\x01\x0c" + bytes(40)),
+    "lrzip": ("unreadable", b"LRZI\x00\x06" + bytes(40)),
+    "rzip": ("unreadable", b"RZIP\x02\x01" + bytes(40)),
+    "lzop": ("unreadable", bytes.fromhex("894c5a4f000d0a1a0a1040") + bytes(40)),
+    "compress": ("unreadable", bytes.fromhex("1f9d9061404041870b26")),
+    "ACE": ("unreadable", bytes(7) + b"**ACE**" + bytes(40)),
+    "squashfs": ("unreadable", struct.pack("<4sIIIIHHHHHH", b"hsqs", 1, 0, 131072, 0, 1, 17, 0, 1, 4, 0) + bytes(64)),
+    "image of Windows": ("unreadable", b"MSWIM\0\0\0" + bytes(200)),
+    "disk of a virtual machine": ("unreadable", b"vhdxfile" + bytes(600)),
 }
 """What a site may refuse: the kind, and a file of it."""
 
@@ -217,6 +334,23 @@ PERMITTED: dict[str, bytes] = {
     "old document": ole(WordDocument=b"x" * 4096),
     "page": SOURCE["index__html"],
     "source code in an archive": zipped(**SOURCE),
+    "zip of stored files": zipped_by(zipfile.ZIP_STORED),
+    "zip by bzip2": zipped_by(zipfile.ZIP_BZIP2),
+    "zip that was streamed": streamed(),
+    "tar": tarred("w"),
+    "tar.gz": tarred("w:gz"),
+    "tar.bz2": tarred("w:bz2"),
+    "tar.xz": tarred("w:xz"),
+    "bzip2 files in something else": tarred("w", b"Minutes\n" + bz2.compress(b"Minutes") + bz2.compress(b"a plan")),
+    "gzip": gzip.compress(b"Minutes\n"),
+    "xz for PCs": xz(lzma.FILTER_X86),
+    "xz by delta": xz(lzma.FILTER_DELTA),
+    "empty xz": lzma.compress(b""),
+    "xz of two streams": xz() + xz(),
+    "cursor": bytes.fromhex("000002000100202000000000000030010000") + bytes(300),
+    "bitmap of Truevision": bytes.fromhex("000002000000000000000000400140011800") + bytes(300),
+    "text that begins like lzip": b"LZIP is a way to pack files.\n",
+    "text of LibreOffice": opendocument(),
     "archive in an archive": zipped(inner__zip=zipped(minutes__txt=b"Minutes\n")),
 }
 """Files like these people share, and they must pass."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils import antivirus
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
-from ansible_collections.sallyport.im.plugins.plugin_utils.file_kinds import KINDS, signatures
+from ansible_collections.sallyport.im.plugins.plugin_utils.file_kinds import KINDS, UNREADABLE, signatures
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import AntivirusSignatures
 from unit.sites import BASE_SITE, ROOT, make_site, moment
@@ -109,22 +109,28 @@ def test_the_relay_fetches_from_exactly_these(tmp_path: Path) -> None:
 
 
 def test_only_what_the_site_refuses_has_signatures() -> None:
-    assert signatures([]) == signatures(["encrypted"]) == ""
     names = {line.split(";")[0].split(".")[2] for line in signatures(["scripts", "encrypted"]).splitlines()}
-    assert names == {"script"}
-    assert len(signatures(["executables", "scripts", "macros"]).splitlines()) == len(KINDS)
+    assert names == {"script", "unreadable"}
+    assert len(signatures(["executables", "scripts", "macros"]).splitlines()) == len(KINDS) + len(UNREADABLE)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.name))
+def test_what_the_scanner_cannot_look_into_is_refused_whatever_the_site_says() -> None:
+    lines = signatures([]).splitlines()
+    assert {line.split(";")[0].split(".")[2] for line in lines} == {"unreadable"}
+    assert len(lines) == len(UNREADABLE)
+    assert signatures(["encrypted"]) == signatures([])
+
+
+@pytest.mark.parametrize("kind", [*UNREADABLE, *KINDS], ids=lambda kind: str(kind.name))
 def test_a_signature_is_whole(kind: Any) -> None:
     name, target, when, *patterns = kind.signature().split(";")
-    assert re.fullmatch(r"Sallyport\.Kind\.(executable|script|macro)\.[\w-]+", name)
+    assert re.fullmatch(r"Sallyport\.Kind\.(executable|script|macro|unreadable)\.[\w-]+", name)
     assert target == "Engine:81-255,Target:0"
     assert when.count("(") == when.count(")")
     numbers = {int(number) for number in re.findall(r"(?<![>=,\d])\d+", when)}
     assert numbers == set(range(len(patterns)))
     for pattern in patterns:
-        assert re.fullmatch(r"(?:(?:\d+(?:,\d+)?|EOF-\d+):)?[0-9a-f(){}|?]+(?:::[iwa]+)?", pattern), pattern
+        assert re.fullmatch(r"(?:(?:\d+(?:,\d+)?|EOF-\d+):)?[0-9a-f(){}|?!]+(?:::[iwa]+)?", pattern), pattern
 
 
 # the watch

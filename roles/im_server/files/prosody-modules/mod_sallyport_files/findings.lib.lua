@@ -9,6 +9,7 @@ local KINDS = {
 	{ "Sallyport.Kind.executable.", "kind-executable" };
 	{ "Sallyport.Kind.script.", "kind-script" };
 	{ "Sallyport.Kind.macro.", "kind-macro" };
+	{ "Sallyport.Kind.unreadable.", "kind-unreadable" };
 	{ "Heuristics.OLE2.ContainsMacros", "kind-macro" };
 	{ "Heuristics.Encrypted.", "kind-encrypted" };
 	{ "Heuristics.Limits.Exceeded", "too-deep" };
@@ -20,6 +21,7 @@ local REASONS = {
 	["kind-script"] = "scripts are not permitted here, also not inside of other files";
 	["kind-macro"] = "documents with macros are not permitted here";
 	["kind-encrypted"] = "it is encrypted, so that nobody can look whether it is harmless";
+	["kind-unreadable"] = "it is packed in a way that the scanner cannot look into; an ordinary zip or tar.gz can be shared";
 	["too-deep"] = "it is packed too deeply, or too large when unpacked, to be looked at whole";
 	scanner = "the scanner cannot look at it now; try again in a few minutes";
 	sender = "you are not among the people of this site today";
