@@ -25,8 +25,12 @@ MOST_MEGABYTES = 2047
 DEEPEST = 17
 MOST_FILES = 10000
 THREADS = 12
-MEMORY_MEGABYTES = {True: 3072, False: 512}
-"""What a host needs: with ClamAV's own sets, of which a reload holds two copies; and with others alone."""
+SCANS = 4
+"""So many files an IM server has scanned at a time."""
+SETS_MEGABYTES = {True: 2752, False: 192}
+"""MiB for the sets: with ClamAV's own, of which a reload holds two copies; and with others alone."""
+SCAN_TIMES = 4
+"""Memory of one scan, as a multiple of the largest upload; measured: below three, of files that people share."""
 ALERTS = {
     "encrypted": ("AlertEncryptedArchive", "AlertEncryptedDoc"),
     "macros": ("AlertOLE2Macros",),
@@ -37,18 +41,33 @@ SERVER_PATHS = ("/home", "/tmp", "/var/tmp")  # noqa: S108  # they are scanned, 
 DESKTOP_PATHS = (*SERVER_PATHS, "/media", "/mnt")
 
 
+def memory(megabytes: int, *, official: bool) -> int:
+    """Return the MiB of memory that a scanner needs: for its sets, and for scans of the largest uploads side by side."""
+    return SETS_MEGABYTES[official] + SCANS * SCAN_TIMES * megabytes
+
+
+def room(megabytes: int) -> int:
+    """Return the MiB of disk that scans need: what clamd cannot write down when it unpacks, it calls clean."""
+    return SCANS * (megabytes + _unpacked(megabytes))
+
+
+def _unpacked(megabytes: int) -> int:
+    return min(megabytes * TOTAL_TIMES, MOST_MEGABYTES)
+
+
 def limits(megabytes: int, seconds: int) -> dict[str, str]:
     """Say how much of a file clamd looks at. What is larger, deeper or slower is not scanned whole.
 
     Args:
         megabytes: the largest upload.
-        seconds: how long a scan may take.
+        seconds: how long who asks waits for a scan. clamd gives up a little before, so that what is too slow always
+            has the same answer.
 
     Returns:
         clamd's options. A file of the largest size fits into each of them, also packed into archives.
     """
     # one bound for both: of a file in an archive that is over its own, clamd cuts off the rest without a word
-    unpacked = f"{min(megabytes * TOTAL_TIMES, MOST_MEGABYTES)}M"
+    unpacked = f"{_unpacked(megabytes)}M"
     return {
         # one more, so that the largest upload is not the first that is cut off
         "StreamMaxLength": f"{megabytes + 1}M",
@@ -57,7 +76,7 @@ def limits(megabytes: int, seconds: int) -> dict[str, str]:
         "PCREMaxFileSize": unpacked,
         "MaxRecursion": str(DEEPEST),
         "MaxFiles": str(MOST_FILES),
-        "MaxScanTime": str(seconds * 1000),
+        "MaxScanTime": str((seconds - max(2, seconds // 10)) * 1000),
     }
 
 
@@ -93,10 +112,10 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         relay: address and port by which it fetches; None for straight away.
 
     Returns:
-        clamd and freshclam (their options, each a name and a value), kinds and bounds (signatures of refused kinds, and
-        of archives that are not looked at whole), sets (files that must be there), kept (patterns of all that may lie
-        beside the kit's own), official, stale_hours, memory_megabytes, on_access, and scan_paths (for the weekly scan;
-        empty for all local file systems).
+        clamd and freshclam (their options, each a name and a value), kinds (signatures of refused kinds), sets (files
+        that must be there), kept (patterns of all that may lie beside the kit's own), official, stale_hours,
+        memory_megabytes, room_megabytes (of disk), on_access, and scan_paths (for the weekly scan; empty for all local
+        file systems).
     """
     own = settings.antivirus
     desktop = group == "desktops"
@@ -108,7 +127,9 @@ def scanner(settings: SiteFile, group: str, relay: tuple[str, int] | None) -> di
         "kept": [*_kept(own.signatures)],
         "official": own.signatures.official,
         "stale_hours": own.signatures.stale_hours,
-        "memory_megabytes": MEMORY_MEGABYTES[own.signatures.official],
+        "memory_megabytes": memory(settings.files.max_megabytes, official=own.signatures.official),
+        # a desktop's scanner is better than none
+        "room_megabytes": 0 if desktop else room(settings.files.max_megabytes),
         "on_access": desktop,
         "scan_paths": [] if desktop else [*SERVER_PATHS],
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import os
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,7 +55,17 @@ def test_a_file_of_the_largest_size_is_scanned_whole_in_archives_too(megabytes: 
     assert sizes["MaxScanSize"] > 3 * megabytes
     # else clamd cuts a file in an archive off and calls the rest clean
     assert sizes["MaxFileSize"] == sizes["MaxScanSize"] < 2048
-    assert found["MaxScanTime"] == "60000"
+    # before who asks gives up
+    assert found["MaxScanTime"] == "54000"
+    assert antivirus.limits(megabytes, 5)["MaxScanTime"] == "3000"
+
+
+def test_memory_and_room_follow_the_largest_upload() -> None:
+    assert antivirus.memory(20, official=True) == 3072
+    assert antivirus.memory(20, official=False) == 512
+    assert antivirus.memory(512, official=False) == 192 + 4 * 4 * 512
+    assert antivirus.room(20) == 4 * 220
+    assert antivirus.room(512) == 4 * (512 + 2047)
 
 
 def test_where_signatures_come_from() -> None:
@@ -68,6 +80,7 @@ def test_a_server_with_official_signatures(tmp_path: Path) -> None:
     found = scanner(tmp_path, "im-int")
     assert found["sets"] == ["main", "daily"]
     assert found["memory_megabytes"] == 3072
+    assert found["room_megabytes"] == 880
     assert options(found["freshclam"], "DatabaseMirror") == ["database.clamav.net"]
     assert options(found["freshclam"], "ExcludeDatabase") == []
     assert options(found["freshclam"], "HTTPProxyServer") == ["10.20.1.2"]
@@ -96,6 +109,7 @@ def test_a_mirror_of_the_official_ones(tmp_path: Path) -> None:
 def test_on_a_desktop_people_have_programs_of_their_own(tmp_path: Path) -> None:
     found = scanner(tmp_path, "desk")
     assert found["kinds"] == ""
+    assert found["room_megabytes"] == 0
     assert options(found["clamd"], "AlertExceedsMax") == ["no"]
     assert options(found["clamd"], "AlertEncryptedDoc") == ["no"]
     assert "/home" in options(found["clamd"], "OnAccessIncludePath")
@@ -145,6 +159,7 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "UPDATES", str(tmp_path / "notes" / "updates.json"))
     monkeypatch.setattr(module, "STATE", str(tmp_path / "notes" / "state.json"))
     monkeypatch.setattr(module, "SOCKET", str(tmp_path / "no-socket"))
+    monkeypatch.setattr(module, "UNPACKED", str(tmp_path / "notes"))
     return module
 
 
@@ -176,14 +191,16 @@ def test_age_is_that_of_the_last_update_and_of_what_the_mirror_handed_out(watch:
     ("state", "says"),
     [
         ({"missing": ["a.ndb"]}, "nothing is scanned: these signatures are missing: a.ndb"),
+        ({"cramped": True}, "nothing is scanned: the disk is too full to unpack anything"),
         ({"answers": False}, "nothing is scanned: clamd does not answer"),
+        ({"unloaded": True}, "clamd cannot load the new signatures"),
         ({"age_hours": 48.1}, "the signatures are too old: more than 48 hours"),
         ({"failure": "exit-code 5"}, "the last update of the signatures failed (exit-code 5)"),
         ({}, ""),
     ],
 )
 def test_what_is_wrong_is_said(watch: Any, state: dict[str, Any], says: str) -> None:
-    well = {"missing": [], "answers": True, "age_hours": 1.0, "failure": ""}
+    well = {"missing": [], "cramped": False, "answers": True, "unloaded": False, "age_hours": 1.0, "failure": ""}
     assert [*watch.problems({**well, **state}, 48)] == ([says] if says else [])
 
 
@@ -194,6 +211,66 @@ def test_what_is_wrong_is_said_once(watch: Any, tmp_path: Path, capsys: pytest.C
     watch.watch(settings("ours.ndb"))
     assert capsys.readouterr().out == ""
     assert watch.read(watch.STATE)["stale"] is True
+
+
+@pytest.fixture
+def told(watch: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let clamd answer; returns what systemd was told of it."""
+    said: list[str] = []
+
+    def run(command: list[str], **_how: Any) -> subprocess.CompletedProcess[str]:
+        if command[1] == "show":
+            return subprocess.CompletedProcess(command, 0, "@1000\n")
+        said.append(" ".join(command[1:]))
+        return subprocess.CompletedProcess(command, 1 if "cannot" in said else 0)
+
+    monkeypatch.setattr(watch, "answers", lambda: True)
+    monkeypatch.setattr(watch.subprocess, "run", run)
+    return said
+
+
+def test_new_signatures_are_loaded_once(watch: Any, tmp_path: Path, told: list[str]) -> None:
+    ours = tmp_path / "sets" / "ours.ndb"
+    (tmp_path / "sets" / "freshclam.dat").write_text("x", encoding="utf-8")
+    ours.write_text("x", encoding="utf-8")
+    os.utime(ours, (1700000000, 1700000000))
+    for _ in range(2):
+        watch.watch(settings("ours.ndb"))
+    assert told == ["reload clamav-daemon.service"]
+    assert watch.read(watch.STATE)["loaded"] == "ours.ndb:1:1700000000"
+    ours.write_text("xy", encoding="utf-8")
+    watch.watch(settings("ours.ndb"))
+    assert len(told) == 2
+
+
+def test_what_clamd_read_when_it_started_is_not_loaded_again(
+    watch: Any, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sets" / "ours.ndb").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(watch, "begun", lambda: 4_000_000_000.0)
+    watch.watch(settings("ours.ndb"))
+    assert told == []
+    assert watch.read(watch.STATE)["loaded_at"] == 4_000_000_000.0
+
+
+def test_a_scanner_that_lost_a_set_loads_nothing_and_is_stopped(watch: Any, told: list[str]) -> None:
+    watch.watch(settings("ours.ndb"))
+    assert told == ["--no-block restart clamav-daemon.service"]
+    assert watch.read(watch.STATE)["loaded"] is None
+
+
+def test_a_scanner_without_room_is_stopped(watch: Any, tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "sets" / "ours.ndb").write_text("x", encoding="utf-8")
+    watch.watch({**settings("ours.ndb"), "room_megabytes": 2**40})
+    assert told == ["--no-block restart clamav-daemon.service"]
+
+
+def test_what_could_not_be_loaded_does_not_count_as_loaded(watch: Any, tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / "sets" / "ours.ndb").write_text("x", encoding="utf-8")
+    told.append("cannot")
+    watch.watch(settings("ours.ndb"))
+    state = watch.read(watch.STATE)
+    assert (state["loaded"], state["unloaded"]) == (None, True)
 
 
 def test_how_an_update_ended_is_noted(watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
