@@ -42,7 +42,7 @@ DESKTOP_PATHS = (*SERVER_PATHS, "/media", "/mnt")
 
 
 def memory(megabytes: int, *, official: bool) -> int:
-    """Return the MiB of memory that a scanner needs: for its sets, and for scans of the largest uploads side by side."""
+    """Return the MiB of memory that a scanner needs: for its sets, and for scans of the largest files side by side."""
     return SETS_MEGABYTES[official] + SCANS * SCAN_TIMES * megabytes
 
 
