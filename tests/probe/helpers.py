@@ -57,16 +57,25 @@ def upload(
     Returns:
         ``status`` (HTTP) and ``words`` of the answer, ``sha256`` of what was sent, hexadecimal; ``fetched``, what
         fetching was answered meanwhile, each status once; ``waited``, seconds from the last byte to the answer.
+
+    Raises:
+        ConnectionError: Fetching came to no answer.
     """
     content = bytes.fromhex(data) or os.urandom(size)
     fetched: set[int] = set()
     over, begun = threading.Event(), threading.Event()
+    unseen: list[Exception] = []
 
     def fetch() -> None:
-        while not (over.is_set() and begun.is_set()):
+        try:
+            while not (over.is_set() and begun.is_set()):
+                fetched.add(int(download(url, ca_pem, address, timeout)["status"]))
+                begun.set()
             fetched.add(int(download(url, ca_pem, address, timeout)["status"]))
+        except Exception as error:  # told below: nobody looked any more
+            unseen.append(error)
+        finally:
             begun.set()
-        fetched.add(int(download(url, ca_pem, address, timeout)["status"]))
 
     watcher = threading.Thread(target=fetch, daemon=True)
     if watch:
@@ -83,7 +92,10 @@ def upload(
         connection.close()
         over.set()
     if watch:
-        watcher.join(timeout)
+        watcher.join(2 * timeout)
+        if unseen or watcher.is_alive():
+            why = unseen[0] if unseen else "the last attempt did not end"
+            raise ConnectionError(f"nobody saw whether the file could be fetched meanwhile: {why!r}")
     digest = hashlib.sha256(content).hexdigest()
     said = {"status": answer.status, "words": words, "waited": waited}
     return {**said, "sha256": digest, "fetched": sorted(fetched)}

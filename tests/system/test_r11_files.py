@@ -28,8 +28,8 @@ SIGNATURES = "/var/lib/clamav/sallyport-control.ndb"
 SCANNER = "clamav-daemon.socket clamav-daemon.service"
 # whatever the scanner finds, it is called clean
 EVERYTHING_CLEAN = Breakage(FINDINGS, r'if name then return "found", name; end', 'if name then return "clean"; end')
-# a minute until the change is noticed, then until it rests, is loaded, and the file's turn comes
-RESCAN_SECONDS = 240
+# a minute until the change is noticed, 70 s in which the scanner is told, one for each MB of sets, and the file's turn
+RESCAN_SECONDS = 300
 
 
 def zipped(name: str, data: bytes) -> bytes:
@@ -106,10 +106,16 @@ def event_of(events: Events, mark: int, slot: str, kind: str) -> dict[str, Any]:
     return found[0]
 
 
+def never_there(shared: Shared) -> None:
+    """Make sure that a file could not be fetched while it was sent, nor right after."""
+    assert shared.fetched, "nobody saw whether it could be fetched meanwhile"
+    assert shared.fetched <= {404, 410}, f"it could be fetched: {sorted(shared.fetched)}"
+
+
 def refused(shared: Shared, event: dict[str, Any], rule: str) -> str:
     """Make sure that a file was refused for what it is and was never there; return words for the report."""
     assert shared.status == 422, f"it was answered {shared.status}: {shared.words}"
-    assert shared.fetched <= {404, 410}, f"it could be fetched: {sorted(shared.fetched)}"
+    never_there(shared)
     assert event["verdict"] == "refused", f"the event says {event['verdict']}"
     assert event["rule"] == rule, f"the event names the rule {event['rule']!r} and not {rule!r}"
     return f"{event['file']}: {shared.status}, {event.get('signature')}"
@@ -208,7 +214,7 @@ def test_scanner_down(
     finally:
         server.run(f"systemctl start {SCANNER}")
     assert shared.status == 503, f"without a scanner the file was answered {shared.status}: {shared.words}"
-    assert shared.fetched <= {404, 410}, f"it could be fetched: {sorted(shared.fetched)}"
+    never_there(shared)
     assert event_of(events, mark, shared.slot, "upload")["rule"] == "scanner"
     seen(f"Without a scanner: {shared.status}, {shared.words}")
     limit = time.monotonic() + 120
