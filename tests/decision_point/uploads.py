@@ -28,6 +28,7 @@ STORED = f"/var/lib/prosody/{FILES.replace('.', '%2e')}/http_file_share"
 SIGNATURES = "/var/lib/clamav"
 LIMIT = 20 * 1024 * 1024
 SCAN_SECONDS = 4
+WATCHED = "/var/lib/sallyport-signatures"  # where the watch of the antivirus says what is loaded
 
 # put together here, since scanners of others would take this file away
 EICAR = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!$H+H*").encode()
@@ -184,6 +185,7 @@ class Scanned(Server):
         wanted = f"""
 	sallyport_scan_seconds = {SCAN_SECONDS}
 	sallyport_signatures_look = 1
+	sallyport_signatures_wait = 4
 	http_file_share_size_limit = {LIMIT}
 """
         assert "\thttp_file_share_size_limit = 10485760\n" in text
@@ -194,9 +196,24 @@ class Scanned(Server):
         text = "".join(signature(kind, content) for kind, content in kinds.items())
         self.sh(f"cat >/tmp/{name}; mv /tmp/{name} {SIGNATURES}/{name}", text)
 
+    def reload(self) -> None:
+        """Has the scanner load the sets: on a host the watch of the antivirus does so."""
+        before = self.sh("grep -c 'Database correctly reloaded' /var/log/clamav/clamav.log || true").strip()
+        self.signal_scanner("USR2")
+        self.wait(f"test $(grep -c 'Database correctly reloaded' /var/log/clamav/clamav.log) -gt {before}")
+
+    def loaded(self, text: str) -> None:
+        """Says, as the watch does, what the scanner has loaded."""
+        self.sh(f"install -d {WATCHED}; cat >{WATCHED}/new; mv {WATCHED}/new {WATCHED}/state.json", text)
+
+    def lies_at(self, slot: Slot, store: str = "http_file_share") -> str:
+        """Returns where a file lies."""
+        return f"{STORED.replace('http_file_share', store)}/{slot.id.replace('-', '%2d')}.bin"
+
     def scanner(self) -> None:
         """Starts the scanner and waits for it."""
-        self.sh("rm -f /run/clamav/clamd.ctl; clamd")
+        # in the foreground: when it goes to the background it may miss its own signal that it is ready, and wait for good
+        self.sh("rm -f /run/clamav/clamd.ctl; nohup clamd --foreground >/dev/null 2>&1 &")
         self.wait("test -S /run/clamav/clamd.ctl")
 
     def signal_scanner(self, name: str) -> None:

@@ -232,8 +232,8 @@ describe("the shelf", function()
 		assert.equal("quarantined", shelf:get("old").state);
 		assert.is_nil(shelf:get("new"));
 		shelf:put("new", { state = "clean"; set = "1" });
-		assert.same({ 1, 0, 1 }, { shelf:count("1") });
-		assert.same({ 0, 1, 1 }, { shelf:count("2") });
+		assert.same({ 1, 0, 1, 0 }, { shelf:count("1") });
+		assert.same({ 0, 1, 1, 0 }, { shelf:count("2") });
 		shelf:put("new", nil);
 		assert.is_nil(shelf:get("new"));
 	end);
@@ -242,6 +242,20 @@ describe("the shelf", function()
 		fail = true;
 		assert.same({ nil, "disk full" }, { shelf:put("new", { state = "clean" }) });
 		assert.is_nil(shelf:get("new"));
+	end);
+
+	it("counts nothing as scanned while nobody knows with what", function()
+		shelf:put("new", { state = "clean" });
+		shelf:put("marked", { state = "clean"; set = "" });
+		assert.same({ 0, 2, 1, 0 }, { shelf:count(nil) });
+	end);
+
+	it("knows what cannot be scanned, and that it has to be", function()
+		shelf:put("new", { state = "clean"; set = "1"; faults = 2 });
+		assert.same({ 2, 0, 0 }, { shelf:faults("new"), shelf:faults("old"), shelf:faults("unknown") });
+		shelf:put("new", { state = "withheld"; faults = 5 });
+		assert.same({ 0, 0, 1, 1 }, { shelf:count("1") });
+		assert.is_true(shelf:is_due("new", "1"));
 	end);
 
 	it("has to be scanned: what has no record, and what was scanned with another set", function()
@@ -282,21 +296,40 @@ describe("the signatures", function()
 		assert.same({ files = 0; bytes = 0 }, (select(2, read({}))));
 	end);
 
-	it("count when they rest, the scanner was told, and it had the time to load them", function()
-		local watch = signatures.watch("old");
-		assert.is_nil(watch:look("old", 0, 0));
-		assert.is_nil(watch:look("old", 1, 0));
-		assert.is_nil(watch:look("new", 2, 0));
-		assert.is_nil(watch:look("newer", 3, 0));
-		assert.equal("reload", watch:look("newer", 4, 0));
-		assert.equal("reload", watch:look("newer", 5, 0)); -- it did not answer
-		watch:told(5);
-		assert.is_nil(watch:look("newer", 14, 0));
-		assert.is_nil(watch:look("newer", 15, 300 * 1048576));
-		assert.equal("check", watch:look("newer", 15, 0));
+	it("count when they rest for as long as the scanner needs to be told and to load them", function()
+		local watch = signatures.watch("old", 70);
+		assert.equal("", watch:mark("old"));
+		assert.is_false(watch:look("old", 0, 0));
+		assert.equal("old", watch:mark("old")); -- as before the restart
+		assert.is_false(watch:look("old", 1000, 0));
+		assert.equal("", watch:mark("new")); -- nobody has looked yet
+		assert.is_false(watch:look("new", 1000, 0));
+		assert.is_false(watch:look("newer", 1003, 0));
+		assert.is_false(watch:look("newer", 1072, 0));
+		assert.is_false(watch:look("newer", 1073, 300 * 1048576));
+		assert.is_true(watch:look("newer", 1073, 0));
+		assert.same({ "old", "" }, { watch.loaded, watch:mark("newer") }); -- nobody has asked the scanner yet
 		watch:has();
-		assert.equal("newer", watch.loaded);
-		assert.is_nil(watch:look("newer", 16, 0));
+		assert.same({ "newer", "newer", "" }, { watch.loaded, watch:mark("newer"), watch:mark("old") });
+		assert.is_false(watch:look("newer", 2000, 0));
+	end);
+
+	it("do not count at once when they are as before again: the scanner may have loaded what was between", function()
+		local watch = signatures.watch("all", 70);
+		watch:look("all", 0, 0);
+		watch:look("lost", 10, 0);
+		assert.equal("", watch:mark("lost"));
+		assert.is_false(watch:look("all", 20, 0));
+		assert.equal("", watch:mark("all"));
+		assert.is_false(watch:look("all", 89, 0));
+		assert.is_true(watch:look("all", 90, 0));
+	end);
+
+	it("count after a while also when the clock was set back", function()
+		local watch = signatures.watch(nil, 70);
+		watch:look("all", 100000, 0);
+		assert.is_false(watch:look("all", 10, 0));
+		assert.is_true(watch:look("all", 80, 0));
 	end);
 
 	it("have the version of ClamAV's own", function()

@@ -265,10 +265,14 @@ for name, command in pairs({
 		if not core.files then return nil, "There is no file sharing on this server"; end
 		return true, json.encode_ordered(core.files());
 	end };
+	release = { "Scan a file that is in quarantine, and share it again if it is clean", function(_, _, slot)
+		if not core.release_file then return nil, "There is no file sharing on this server"; end
+		return core.release_file(slot);
+	end; { name = "slot"; type = "string" } };
 }) do
 	module:add_item("shell-command", {
 		section = "sallyport"; section_desc = "The decision point"; name = name; desc = command[1];
-		args = { { name = "host"; type = "string" } }; host_selector = "host";
+		args = { { name = "host"; type = "string" }, command[3] }; host_selector = "host";
 		handler = command[2];
 	});
 end

@@ -33,6 +33,9 @@ local size_limit = module:get_option_integer("http_file_share_size_limit", 10 * 
 local expiry = module:get_option_period("http_file_share_expires_after", "1w");
 
 local CHUNK = 65536;
+-- seconds: clamd's own MaxScanTime is scan_seconds, and its answer says more than none
+local GRACE = 5;
+local MOST_FAULTS = 5; -- in a row, of a stored file that cannot be scanned again
 
 local shelf = shelves.new(module:open_store("sallyport_files"));
 local metadata = module:open_store("uploads", "archive");
@@ -112,10 +115,10 @@ local function reader(job)
 	end;
 end
 
-local queue = queues.new({ most = most_scans; waiting = most_waiting; seconds = scan_seconds }, {
+local queue = queues.new({ most = most_scans; waiting = most_waiting; seconds = scan_seconds + GRACE }, {
 	timer = timed;
 	scan = function(job, seconds, done)
-		job.sent = 0;
+		job.sent, job.mark = 0, rescans.mark();
 		return clamd.scan(means, reader(job), seconds, done);
 	end;
 });
@@ -202,12 +205,14 @@ local function refuse(upload, rule, name, why)
 	return answer;
 end
 
--- The one place where a file becomes one that can be fetched.
+local NOT_STORED = "The file was not shared: the server cannot store it.";
+
+-- The one place where a new file becomes one that can be fetched.
 local function publish(event, upload)
 	local info = upload.info;
 	local entry = upload_event(upload, "allowed", "clean");
 	local kept = shelf:put(upload.slot, {
-		state = "clean"; set = rescans.set(); size = upload.got; sha256 = upload.sha256; name = info.filename;
+		state = "clean"; set = rescans.mark(upload.mark); size = upload.got; sha256 = upload.sha256; name = info.filename;
 		media_type = info.filetype; from = info.sub; time = os.time(); over = info.expires; readers = {};
 	});
 	if not (kept and record(entry)) then
@@ -219,8 +224,12 @@ local function publish(event, upload)
 	if not (ok and status == 201) then
 		module:log("error", "%s was cleared and could not be stored: %s", upload.slot, status);
 		shelf:put(upload.slot, nil);
+		-- the event that it was shared stands already: none may be there without one
+		record(upload_event(upload, "refused", "storage", nil, NOT_STORED));
 		discard(upload);
-		return ok and status or 500;
+		module:send(st.message({ from = module.host; to = info.sub; type = "chat"; id = uuid() })
+			:body(("“%s” was not shared: the server cannot store it."):format(info.filename)));
+		return plain(500, NOT_STORED);
 	end
 	busy[upload.slot] = nil;
 	return 201;
@@ -365,6 +374,7 @@ local GONE = {
 	unknown = { 404, "There is no such file here." };
 	gone = { 410, "This file is no longer here." };
 	quarantined = { 410, "This file was taken away: the scanner found something in it after it was shared." };
+	unscanned = { 404, "The scanner cannot look at this file again: it is not here until it can." };
 };
 
 local function download_event(event, slot, known, verdict, rule, reason)
@@ -386,6 +396,7 @@ function get(event, path)
 	local slot = path:match("^[^/]+");
 	local known = slot and shelf:get(slot);
 	if not known then return no_download(event, slot, nil, "unknown"); end
+	if known.state == "withheld" then return no_download(event, slot, known, "unscanned"); end
 	if known.state ~= "clean" then return no_download(event, slot, known, "quarantined"); end
 	if lfs.attributes(place(slot), "size") ~= known.size then return no_download(event, slot, known, "gone"); end
 	if request.method == "HEAD" then return share.handle_download(event, path); end
@@ -431,6 +442,88 @@ local function quarantine(slot, known, name)
 	if known.from then tell(known.from, known.name, rule, name); end
 end
 
+local function about(slot, known, kind, verdict, rule, reason)
+	return {
+		type = kind; from = known.from; slot = slot; bytes = known.size; file = known.name; sha256 = known.sha256;
+		media_type = known.media_type; verdict = verdict; rule = rule; reason = reason;
+	};
+end
+
+-- It could not be scanned again, although the scanner answers. @return whether it is withheld
+local function unscanned(slot, known, why)
+	local recorded = shelf:get(slot);
+	known = recorded or known; -- somebody may have fetched it meanwhile
+	known.faults = (known.faults or 0) + 1;
+	-- one without a record was never served
+	if known.faults >= MOST_FAULTS or not recorded then known.state, known.set = "withheld", nil; end
+	local kept, err = shelf:put(slot, known);
+	if not kept then module:log("error", "The record of %s could not be kept: %s", slot, err); end
+	if known.faults == MOST_FAULTS then
+		module:log("error", "%s cannot be scanned again and is not served until it can: %s", slot, why);
+		record(about(slot, known, "withhold", "refused", "unscanned",
+			("A stored file is not served until it can be scanned (%s)."):format(tostring(why):gsub("[^%g ]", "?"):sub(1, 200))));
+	end
+	return known.faults >= MOST_FAULTS;
+end
+
+-- It was scanned again, with these signatures.
+local function cleared(slot, known, set)
+	local back = known.state == "withheld" and (known.faults or 0) >= MOST_FAULTS;
+	known.state, known.set, known.faults = "clean", set, nil;
+	if back and not record(about(slot, known, "release", "allowed", "clean", "It could be scanned.")) then return; end
+	shelf:put(slot, known);
+end
+
+local releasing = {};
+
+-- Publishes a quarantined file again, when it is clean by now. @return true and words, or nil and why not
+local function released(slot, job, ...)
+	releasing[slot] = nil;
+	local known = shelf:get(slot);
+	if not (core.active and known and known.state == "quarantined") then return nil, "It is not quarantined any more"; end
+	local result, name = result_of(job, ...);
+	if result == "clean" and hex(job.digest:final()) ~= known.sha256 then result, name = "fault", "it is not the file that was shared"; end
+	if result == "found" then
+		local rule = findings.rule(name);
+		local event = about(slot, known, "release", "refused", rule, ("It stays in quarantine: %s."):format(findings.reason(rule, name)));
+		event.signature = name;
+		record(event);
+		return nil, event.reason;
+	elseif result ~= "clean" then
+		record(about(slot, known, "release", "refused", "scanner", "It stays in quarantine: the scanner cannot look at it."));
+		return nil, "It stays in quarantine: " .. tostring(name);
+	end
+	if not record(about(slot, known, "release", "allowed", "clean", "It was in quarantine; somebody who runs the server released it.")) then
+		return nil, "It stays in quarantine: the server cannot record it";
+	end
+	known.state, known.signature, known.set = "clean", nil, rescans.mark(job.mark);
+	local moved, why = os.rename(job.path, place(slot));
+	local kept = moved;
+	if moved then kept, why = shelf:put(slot, known); end
+	if kept then return true, "It can be fetched again"; end
+	if moved then os.rename(place(slot), job.path); end
+	record(about(slot, known, "release", "refused", "storage", "It stays in quarantine: the server cannot store it."));
+	return nil, "It stays in quarantine: " .. tostring(why);
+end
+
+local function release(slot)
+	local known = type(slot) == "string" and shelf:get(slot);
+	if not known or known.state ~= "quarantined" then return nil, "No file with this id is in quarantine"; end
+	local path = place(slot, "sallyport_quarantine");
+	local size = lfs.attributes(path, "size");
+	if size ~= known.size or known.over and known.over < os.time() then return nil, "The file is no longer here"; end
+	if releasing[slot] then return nil, "It is being scanned"; end
+	releasing[slot] = true;
+	return promise.new(function(resolve, reject)
+		local job = { path = path; size = size; available = size; digest = digests.new("sha256") };
+		function job.done(...)
+			local called, ok, words = pcall(released, slot, job, ...);
+			if called and ok then resolve(words); else reject(called and words or tostring(ok)); end
+		end
+		queue:submit(job);
+	end);
+end
+
 -- The record of a file that lies here without one: of an earlier version, or of a server that died.
 local function found_file(slot)
 	local size, request, when, from = lfs.attributes(place(slot), "size"), metadata:get(nil, slot);
@@ -442,7 +535,8 @@ local function found_file(slot)
 end
 
 local watch = rescans.start({
-	shelf = shelf; quarantine = quarantine; found_file = found_file; place = place; busy = busy; result_of = result_of; timed = timed;
+	shelf = shelf; quarantine = quarantine; cleared = cleared; unscanned = unscanned; found_file = found_file;
+	place = place; busy = busy; result_of = result_of; timed = timed;
 	scan = function(job) queue:submit(job); end;
 	ask = function(command, done) clamd.ask(means, command, 10, done); end;
 	digest = function() return digests.new("sha256"); end;
@@ -455,13 +549,15 @@ function core.files()
 	return state;
 end
 
+core.release_file = release;
+
 -- What was being sent when the server ended is nobody's.
 for name in lfs.dir(place("x", nil, true):match("^(.*)/")) do
 	if name:find("%.bin~$") then os.remove(place("x"):match("^(.*)/") .. "/" .. name); end
 end
 
 function module.unload()
-	core.files = nil;
+	core.files, core.release_file = nil, nil;
 	watch.stop();
 	for _, upload in pairs(busy) do discard(upload); end
 end

@@ -9,12 +9,17 @@ shelf.__index = shelf;
 
 local MOST_READERS = 1000; -- of one file, each address and person once
 
+-- What is at hand of a record without reading it.
+local function extract(record)
+	return { state = record.state; set = record.set; over = record.over; faults = record.faults };
+end
+
 --- @param store of Prosody: get(slot), set(slot, record or nil), users()
 function M.new(store)
 	local self = setmetatable({ store = store; index = {} }, shelf);
 	for slot in store:users() do
 		local record = store:get(slot);
-		if record then self.index[slot] = { state = record.state; set = record.set; over = record.over }; end
+		if record then self.index[slot] = extract(record); end
 	end
 	return self;
 end
@@ -27,7 +32,7 @@ end
 --- @return true, or nil and why it could not be kept
 function shelf:put(slot, record)
 	local ok, err = self.store:set(slot, record);
-	if ok then self.index[slot] = record and { state = record.state; set = record.set; over = record.over }; end
+	if ok then self.index[slot] = record and extract(record); end
 	return ok, err;
 end
 
@@ -51,19 +56,25 @@ end
 --- Is it to be scanned with this set of signatures?
 function shelf:is_due(slot, set)
 	local known = self.index[slot];
-	return not known or known.state == "clean" and known.set ~= set;
+	return not known or known.state ~= "quarantined" and known.set ~= set;
 end
 
---- @param set the signatures that the scanner has
--- @return how many are scanned with them, wait to be, and are quarantined
+--- How often in a row could it not be scanned again?
+function shelf:faults(slot)
+	return self.index[slot] and self.index[slot].faults or 0;
+end
+
+--- @param set the signatures that the scanner has, nil when nobody knows
+-- @return how many are scanned with them, wait to be, are quarantined, and are withheld since they cannot be scanned
 function shelf:count(set)
-	local scanned, pending, quarantined = 0, 0, 0;
+	local scanned, pending, quarantined, withheld = 0, 0, 0, 0;
 	for _, known in pairs(self.index) do
 		if known.state == "quarantined" then quarantined = quarantined + 1;
-		elseif known.set == set then scanned = scanned + 1;
+		elseif known.state == "withheld" then withheld = withheld + 1;
+		elseif set and known.set == set then scanned = scanned + 1;
 		else pending = pending + 1; end
 	end
-	return scanned, pending, quarantined;
+	return scanned, pending, quarantined, withheld;
 end
 
 return M;

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Notices that the signatures changed, and makes sure that the scanner has loaded them. Pure.
+-- Notices that the signatures changed, and tells when the scanner surely has loaded them. It only looks on: who makes the
+-- scanner load them is the watch of the role antivirus, which knows what must not be missing. Pure.
 
 local M = {};
 
@@ -26,9 +27,9 @@ function M.read(list, look)
 	return table.concat(lines, "\n"), found;
 end
 
---- Seconds after which the scanner has surely loaded them: it reads ten times as fast.
+--- Seconds in which the scanner has surely loaded them: it reads ten times as fast.
 function M.patience(bytes)
-	return 10 + math.floor(bytes / 1048576);
+	return math.floor(bytes / 1048576);
 end
 
 --- The version in the head of a set of ClamAV's own (daily.cvd, daily.cld).
@@ -44,27 +45,31 @@ end
 local watch = {};
 watch.__index = watch;
 
---- @param kept what `kept` returned before the restart, or nil
-function M.watch(kept)
-	return setmetatable({ loaded = kept; seen = nil; asked = nil }, watch);
+--- @param kept the set that surely was loaded when the server ended, or nil
+-- @param wait seconds after a change within which the scanner has surely begun to load it
+function M.watch(kept, wait)
+	return setmetatable({ loaded = kept; wait = wait; seen = nil; since = nil; sure = false }, watch);
 end
 
---- A look at the directory. What still changes is left alone until the next look.
--- @return "reload" when the scanner has to load them now, "check" when it should have, else nil
+--- A look at the directory. Whatever changed, also when it is as before again, or when something is missing, has to rest.
+-- @return whether the scanner should have them by now, and nobody has asked it yet
 function watch:look(set, now, bytes)
 	if set ~= self.seen then
-		self.seen, self.asked = set, nil;
-		return nil;
+		self.sure = self.seen == nil and set == self.loaded;
+		self.seen, self.since = set, now;
+		return false;
 	end
-	if set == self.loaded then return nil; end
-	if not self.asked then return "reload"; end
-	return now >= self.asked + M.patience(bytes) and "check" or nil;
+	if self.sure then return false; end
+	self.since = math.min(self.since, now); -- the clock was set back
+	return now >= self.since + self.wait + M.patience(bytes);
 end
 
---- The scanner was told at this time.
-function watch:told(now) self.asked = now; end
-
 --- It has them.
-function watch:has() self.loaded, self.asked = self.seen, nil; end
+function watch:has() self.loaded, self.sure = self.seen, true; end
+
+--- What a file is marked with that is scanned now.
+-- @param set what lies in the directory now
+-- @return the set; "" when nobody can say with which signatures it is scanned: then it is scanned again
+function watch:mark(set) return self.sure and set == self.loaded and set or ""; end
 
 return M;
