@@ -212,7 +212,7 @@ class Scanned(Server):
 
     def scanner(self) -> None:
         """Starts the scanner and waits for it."""
-        # in the foreground: when it goes to the background it may miss its own signal that it is ready, and wait for good
+        # in the foreground: on its way to the background it may miss its own signal, and wait for good
         self.sh("rm -f /run/clamav/clamd.ctl; nohup clamd --foreground >/dev/null 2>&1 &")
         self.wait("test -S /run/clamav/clamd.ctl")
 
