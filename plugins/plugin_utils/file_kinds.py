@@ -82,6 +82,8 @@ def _lzma_alone() -> tuple[str, ...]:
         # no size, or one below 4 GiB; and the first byte of what is packed is always zero
         "5:ffffffffffffffff00",
         "9:0000000000",
+        # many files that are none begin with numbers, and so with zeros: then only what says no size counts
+        "0:0000",
     )
 
 
@@ -147,7 +149,7 @@ UNREADABLE = (
             "0:1f9d(09|0a|0b|0c|0d|0e|0f|10|89|8a|8b|8c|8d|8e|8f|90)",
         ),
     ),
-    Kind("unreadable.LZMA", "file packed by lzma", _lzma_alone(), "(0|1|2|3|4|5|6|7|8)&(9|10)"),
+    Kind("unreadable.LZMA", "file packed by lzma", _lzma_alone(), "(0|1|2|3|4|5|6|7|8)&(9|(10&(11=0)))"),
     Kind(
         "unreadable.Archive",
         "archive of ACE, FreeArc or zpaq",

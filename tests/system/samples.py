@@ -349,6 +349,7 @@ PERMITTED: dict[str, bytes] = {
     "xz of two streams": xz() + xz(),
     "cursor": bytes.fromhex("000002000100202000000000000030010000") + bytes(300),
     "bitmap of Truevision": bytes.fromhex("000002000000000000000000400140011800") + bytes(300),
+    "numbers": struct.pack(">8I", 3, 1, 0, 0, 0, 7, 0, 0),
     "text that begins like lzip": b"LZIP is a way to pack files.\n",
     "text of LibreOffice": opendocument(),
     "archive in an archive": zipped(inner__zip=zipped(minutes__txt=b"Minutes\n")),

@@ -186,7 +186,8 @@ def test_no_signatures_no_scanner(facts: SiteFacts, server: Any, seen: Seen) -> 
         cases = (("is taken away", f"rm {path}"), ("is spoilt", f"printf 'spoilt:::zz\\n' >{path} && {AGAIN}"))
         for how, spoil in cases:
             server.run(spoil)
-            answer, problems, end = "OK", [], time.monotonic() + WATCH_SECONDS
+            answer, end = "OK", time.monotonic() + WATCH_SECONDS
+            problems: list[str] = []
             while ("OK" in answer or not problems) and time.monotonic() < end:
                 time.sleep(3)
                 answer = server.run("timeout 5 clamdscan --fdpass --no-summary /etc/hostname").stdout
