@@ -286,7 +286,8 @@ class AntivirusSignatures(Settings):
     """Where signatures of viruses come from, and how old they may be."""
 
     official: bool = True
-    """Whether ClamAV's own sets are used. They need 3 GiB of memory on each host with a scanner, more when files may be larger than 20 megabytes."""
+    """Whether ClamAV's own sets are used. They need 3 GiB of memory on each host with a scanner; with files of more
+    than 20 megabytes more, see antivirus.md."""
     mirror: Domain | None = None
     """Host of a private mirror of ClamAV's own sets; without it they come from ClamAV."""
     urls: tuple[Signature_url, ...] = ()
