@@ -322,10 +322,11 @@ while True:
     while "early" not in sys.argv and not data.endswith(b"\0\0\0\0") or not data:
         more = peer.recv(65536)
         data += more
-        if not more:
+        # whether it is there is asked as well: that must not hold up the file
+        if not more or not data.startswith(b"zINSTREAM"[:len(data)]):
             break
     try:
-        if "slow" in sys.argv:
+        if "slow" in sys.argv and data.startswith(b"zINSTREAM"):
             time.sleep(6)
         peer.sendall(bytes.fromhex(sys.argv[1]))
         if "stays" in sys.argv:
