@@ -308,6 +308,31 @@ def test_the_scanner_hangs_or_dies_in_the_middle(scanned: Scanned, end: str) -> 
     assert scanned.hidden() == []
 
 
+def test_the_scanner_has_too_little_memory(scanned: Scanned) -> None:
+    alice = scanned.client("alice")
+    infected = zipped(("noise", noise(4 * MEGABYTE)), ("inner.zip", zipped(("eicar.txt", EICAR))))
+    clean = zipped(("noise", noise(4 * MEGABYTE)))
+    # as it is when it has looked at nothing yet
+    scanned.stop_scanner()
+    scanned.scanner()
+    usual = int(scanned.sh("awk '/VmSize/{print $2}' /proc/$(pidof clamd)/status"))
+    answers = set()
+    try:
+        # from less than a file takes to enough, in kilobytes
+        for more in range(-60_000, -20_000, 8_000):
+            scanned.stop_scanner()
+            scanned.scanner(usual + more)
+            slot, status, _ = scanned.share(alice, infected)
+            answers.add(status)
+            assert status != 201
+            assert slot.get()[0] == 404
+    finally:
+        scanned.stop_scanner()
+        scanned.scanner()
+    assert answers == {422, 503}
+    assert scanned.share(alice, clean)[1] == 201
+
+
 # reads all that is sent unless "early"; answers with the bytes given in hexadecimal; late when "slow"
 LIAR = r"""
 import socket, sys, os, time

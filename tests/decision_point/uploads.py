@@ -210,10 +210,10 @@ class Scanned(Server):
         """Returns where a file lies."""
         return f"{STORED.replace('http_file_share', store)}/{slot.id.replace('-', '%2d')}.bin"
 
-    def scanner(self) -> None:
-        """Starts the scanner and waits for it."""
+    def scanner(self, kilobytes: int | str = "unlimited") -> None:
+        """Starts the scanner and waits for it; it gets so much memory."""
         # in the foreground: on its way to the background it may miss its own signal, and wait for good
-        self.sh("rm -f /run/clamav/clamd.ctl; nohup clamd --foreground >/dev/null 2>&1 &")
+        self.sh(f"rm -f /run/clamav/clamd.ctl; ulimit -v {kilobytes}; nohup clamd --foreground >/dev/null 2>&1 &")
         self.wait("test -S /run/clamav/clamd.ctl")
 
     def signal_scanner(self, name: str) -> None:
