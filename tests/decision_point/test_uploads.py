@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packed import EICAR, encrypted, tarred, zipped
 
 from decision_point.client import DOMAIN, FILES, TIMEOUT, error_of
 from decision_point.conftest import NAME
 from decision_point.server import EVENTS_PATH, POLICY, image, instant, person
 from decision_point.test_events import faults
 from decision_point.uploads import (
-    EICAR,
     KINDS,
     LIMIT,
     SCAN_SECONDS,
@@ -32,8 +32,6 @@ from decision_point.uploads import (
     Slot,
     noise,
     sha256,
-    tarred,
-    zipped,
 )
 
 if TYPE_CHECKING:
@@ -66,14 +64,6 @@ def told(client: Client) -> str:
     """Returns the next message of the file service."""
     found = client.came(lambda e: e.tag.endswith("}message") and e.get("from") == FILES)
     return found.findtext("{jabber:client}body") or ""
-
-
-def encrypted(archive: bytes) -> bytes:
-    """Returns a zip archive that says of its first file that it is encrypted."""
-    changed = bytearray(archive)
-    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        changed[archive.index(mark) + flags] |= 1
-    return bytes(changed)
 
 
 def streamed(slot: Slot, size: int) -> socket.socket:

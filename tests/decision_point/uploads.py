@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
 import os
-import tarfile
 import threading
 import time
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+from packed import EICAR
 
 from decision_point.client import FILES, error_of
 from decision_point.server import Server
@@ -30,8 +29,6 @@ LIMIT = 20 * 1024 * 1024
 SCAN_SECONDS = 4
 WATCHED = "/var/lib/sallyport-signatures"  # where the watch of the antivirus says what is loaded
 
-# put together here, since scanners of others would take this file away
-EICAR = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!$H+H*").encode()
 KINDS = {
     "Eicar-Made-Here": EICAR,
     "Sallyport.Kind.executable.test": b"sallyport-test-program",
@@ -59,25 +56,6 @@ MaxThreads 12
 def signature(name: str, content: bytes) -> str:
     """Returns a line of an .ndb set."""
     return f"{name}:0:*:{content.hex()}\n"
-
-
-def zipped(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Returns a zip archive of files."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in files:
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def tarred(name: str, data: bytes) -> bytes:
-    """Returns a tar archive of one file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(data)
-        archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
 
 
 @dataclass

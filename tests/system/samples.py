@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files for the scanner, made on the spot: the test virus that all scanners know, what a site may refuse, and what it
-must let through.
-
-The text of the test virus stands in no file: a scanner elsewhere would take the file away.
-"""
+"""Files for the scanner, made on the spot: what a site may refuse, and what it must let through."""
 
 from __future__ import annotations
 
@@ -16,23 +12,11 @@ import tarfile
 import zipfile
 import zlib
 
+from packed import zipped
+
 MADE_UP = "sallyport-made-up-" + "marker"
 """The made-up virus of the demo's own signatures."""
 SECTOR = 512
-
-
-def eicar() -> bytes:
-    """Return the test virus of the European Institute for Computer Antivirus Research."""
-    return ("X5O!P%@AP[4" + "\\PZX54(P^)7CC)7}" + "$EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!" + "$H+H*").encode()
-
-
-def zipped(**files: bytes) -> bytes:
-    """Return a zip archive; in names, two underscores stand for a dot."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name.replace("__", "."), content)
-    return made.getvalue()
 
 
 def zipped_by(method: int, claimed: int | None = None) -> bytes:
@@ -111,7 +95,7 @@ def old_lzma(size: int = 2**64 - 1) -> bytes:
 
 def locked() -> bytes:
     """Return a zip archive whose one file is said to be encrypted."""
-    made = bytearray(zipped(plan__txt=b"a plan" * 9))
+    made = bytearray(zipped(("plan.txt", b"a plan" * 9)))
     for mark, where in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         made[made.index(mark) + where] |= 1
     return bytes(made)
@@ -250,10 +234,10 @@ HOW_TO = (
     "use CreateObject for this. A batch file begins with @echo off. MZ is how programs begin.\n"
 )
 SOURCE = {
-    "main__py": b'"""A program."""\n\nimport os\n\n\ndef main():\n    print(os.name)\n',
-    "main__c": b"#include <stdio.h>\nint main(void) { return 0; }\n",
-    "page__js": b"export function add(a, b) { return a + b; }\n",
-    "index__html": b"<!DOCTYPE html><html><head><script>let a = 1;</script></head><body>x</body></html>\n",
+    "main.py": b'"""A program."""\n\nimport os\n\n\ndef main():\n    print(os.name)\n',
+    "main.c": b"#include <stdio.h>\nint main(void) { return 0; }\n",
+    "page.js": b"export function add(a, b) { return a + b; }\n",
+    "index.html": b"<!DOCTYPE html><html><head><script>let a = 1;</script></head><body>x</body></html>\n",
 }
 
 REFUSED: dict[str, tuple[str, bytes]] = {
@@ -261,7 +245,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "program of Linux": ("executable", b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 2, 62) + bytes(80)),
     "program of macOS": ("executable", bytes.fromhex("cffaedfe0c000001000000000200000000000000") + bytes(60)),
     "class of Java": ("executable", bytes.fromhex("cafebabe0000003d") + bytes(60)),
-    "JAR": ("executable", zipped(Main__class=bytes.fromhex("cafebabe0000003d") + bytes(60))),
+    "JAR": ("executable", zipped(("Main.class", bytes.fromhex("cafebabe0000003d") + bytes(60)))),
     "code of Android": ("executable", b"dex\n035\0" + bytes(104)),
     "shortcut": ("executable", bytes.fromhex("4c0000000114020000000000c000000000000046") + bytes(60)),
     "starter of Windows": ("executable", b"[InternetShortcut]\r\nURL=file://10.0.0.1/x\r\n"),
@@ -332,8 +316,8 @@ PERMITTED: dict[str, bytes] = {
         HOW_TO + "CreateObject WScript.Shell Invoke-Expression DownloadString( Net.WebClient"
     ),
     "old document": ole(WordDocument=b"x" * 4096),
-    "page": SOURCE["index__html"],
-    "source code in an archive": zipped(**SOURCE),
+    "page": SOURCE["index.html"],
+    "source code in an archive": zipped(*SOURCE.items()),
     "zip of stored files": zipped_by(zipfile.ZIP_STORED),
     "zip by bzip2": zipped_by(zipfile.ZIP_BZIP2),
     "zip that was streamed": streamed(),
@@ -352,6 +336,6 @@ PERMITTED: dict[str, bytes] = {
     "numbers": struct.pack(">8I", 3, 1, 0, 0, 0, 7, 0, 0),
     "text that begins like lzip": b"LZIP is a way to pack files.\n",
     "text of LibreOffice": opendocument(),
-    "archive in an archive": zipped(inner__zip=zipped(minutes__txt=b"Minutes\n")),
+    "archive in an archive": zipped(("inner.zip", zipped(("minutes.txt", b"Minutes\n")))),
 }
 """Files like these people share, and they must pass."""

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from packed import EICAR, encrypted, tarred, zipped
 from probe.remote import Probe
 from system.attempts import VERDICT
 from system.controls import Amber, Breakage, Seen, control
@@ -22,40 +20,12 @@ UPLOAD = "urn:xmpp:http:upload:0"
 FILES = VERDICT.replace("mod_sallyport/verdict.lib", "mod_sallyport_files/mod_sallyport_files")
 FINDINGS = VERDICT.replace("mod_sallyport/verdict.lib", "mod_sallyport_files/findings.lib")
 RESCAN = VERDICT.replace("mod_sallyport/verdict.lib", "mod_sallyport_files/rescan.lib")
-# put together here, since scanners of others would take this file away
-EICAR = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-" + "ANTIVIRUS-TEST-FILE!$H+H*").encode()
 SIGNATURES = "/var/lib/clamav/sallyport-control.ndb"
 SCANNER = "clamav-daemon.socket clamav-daemon.service"
 # whatever the scanner finds, it is called clean
 EVERYTHING_CLEAN = Breakage(FINDINGS, r'if name then return "found", name; end', 'if name then return "clean"; end')
 # a minute until the change is noticed, 70 s in which the scanner is told, one for each MB of sets, and the file's turn
 RESCAN_SECONDS = 300
-
-
-def zipped(name: str, data: bytes) -> bytes:
-    """Return a zip archive of one file."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, data)
-    return out.getvalue()
-
-
-def tarred(name: str, data: bytes) -> bytes:
-    """Return a tar archive of one file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(data)
-        archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
-
-
-def encrypted(archive: bytes) -> bytes:
-    """Return a zip archive that says of its file that it is encrypted."""
-    changed = bytearray(archive)
-    changed[archive.index(b"PK\x03\x04") + 6] |= 1
-    changed[archive.index(b"PK\x01\x02") + 8] |= 1
-    return bytes(changed)
 
 
 @dataclass(frozen=True)
@@ -147,8 +117,8 @@ def test_virus_in_a_file(
     for name, data in (
         ("plain.txt", EICAR),
         ("holiday.jpg", EICAR),
-        ("a.zip", zipped("inner.txt", EICAR)),
-        ("b.zip", zipped("a.zip", zipped("inner.txt", EICAR))),
+        ("a.zip", zipped(("inner.txt", EICAR))),
+        ("b.zip", zipped(("a.zip", zipped(("inner.txt", EICAR))))),
         ("a.tar", tarred("inner.txt", EICAR)),
     ):
         mark, since = events.mark(), person.mark()
@@ -175,9 +145,9 @@ def test_kinds_of_files(
     program = bytes.fromhex(desktop.check_output("od -An -v -tx1 /usr/bin/true").replace("\n", ""))
     tries = (
         ("executables", "kind-executable", program),
-        ("executables", "kind-executable", zipped("inner", program)),
+        ("executables", "kind-executable", zipped(("inner", program))),
         ("scripts", "kind-script", b"#!/bin/sh\nrm -rf /tmp/nothing\n"),
-        ("encrypted", "kind-encrypted", encrypted(zipped("inner", b"words " * 50))),
+        ("encrypted", "kind-encrypted", encrypted(zipped(("inner", b"words " * 50)))),
     )
     permitted = sorted({kind for kind, _, _ in tries} - {*refuses})
     if permitted:
@@ -238,7 +208,7 @@ def test_new_signature(
 ) -> None:
     person, mark = client("probe-a"), events.mark()
     text = fresh("sallyport-control-file")
-    shared, other = published(facts, desk, person, zipped("plan.txt", text.encode())), published(facts, desk, person)
+    shared, other = published(facts, desk, person, zipped(("plan.txt", text.encode()))), published(facts, desk, person)
     seen("The file was shared and fetched.")
     try:
         line = f"Sallyport-Control:0:*:{text.encode().hex()}"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from packed import EICAR, zipped
 from probe.remote import Probe
 from system import samples
 from system.controls import Amber, Breakage, NotApplicable, NotTried, Seen, control
@@ -45,7 +46,7 @@ def _scan(machine: Any, files: Mapping[str, bytes]) -> dict[str, str]:
     folder = machine.run("mktemp -d").stdout.strip()
     try:
         names = {f"f{number}": name for number, name in enumerate(files)}
-        packed = base64.b64encode(samples.zipped(**{short: files[name] for short, name in names.items()})).decode()
+        packed = base64.b64encode(zipped(*((short, files[name]) for short, name in names.items()))).decode()
         done = machine.run("python3 -c %s %s %s", UNPACK, packed, folder)
         assert done.rc == 0, done.stderr
         said = machine.run("clamdscan --fdpass --no-summary %s", folder)
@@ -59,12 +60,12 @@ def _scan(machine: Any, files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _nested(content: bytes) -> bytes:
-    return samples.zipped(b__zip=samples.zipped(c__zip=samples.zipped(d__dat=content)))
+    return zipped(("b.zip", zipped(("c.zip", zipped(("d.dat", content))))))
 
 
 def _known(facts: SiteFacts) -> dict[str, bytes]:
     """Return what this site's signatures know: EICAR everywhere, the made-up one where the demo's come from."""
-    return {"EICAR": samples.eicar(), **({"the made-up one": samples.MADE_UP.encode()} if facts.demo else {})}
+    return {"EICAR": EICAR, **({"the made-up one": samples.MADE_UP.encode()} if facts.demo else {})}
 
 
 @contextmanager
