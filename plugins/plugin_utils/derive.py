@@ -6,9 +6,15 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure
+from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure, logs
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import CLIENT_SERVICES, GATEWAY, SERVER_SERVICES, ports
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    CLIENT_SERVICES,
+    GATEWAY,
+    LOG_HOST,
+    SERVER_SERVICES,
+    ports,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import (
     EXTERNAL,
@@ -50,12 +56,15 @@ IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-luaossl", "lua-unbound", "openssl", "pr
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
+    "log_host": (),
     "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
     # openssl for the device's own key
     "desktops": (*ANTIVIRUS_PACKAGES, "openssl"),
     "outside": (),
 }
 """Debian packages that the other roles of a host need, by its group."""
+LOG_PACKAGES = ("openssl", "rsyslog", "rsyslog-relp")
+"""Debian packages that a host needs to hand over its logs, or to take them."""
 PROBE_PACKAGES = ("python3-slixmpp", "curl", "openssl")
 """Debian packages that the controls need on a host from which they are tried."""
 
@@ -76,7 +85,7 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` says, accounts_exclusive, forwards and firewall; on a server or desktop antivirus; on
+        also what `infrastructure` and `logs` say, accounts_exclusive, forwards and firewall; on a server or desktop antivirus; on
         an IM server im, certificate, invitation_note, and admission where it is required; on a desktop desktop and
         certificate.
 
@@ -86,7 +95,7 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
     host = site.host(name)
     packages = {*HOST_PACKAGES[host.group], *(PROBE_PACKAGES if host.probe else ())}
     if host.managed:
-        packages |= {*BASE_PACKAGES}
+        packages |= {*BASE_PACKAGES, *(LOG_PACKAGES if site.hosts_of(LOG_HOST) else ())}
     settings: dict[str, Any] = {
         "name": host.name,
         "role": host.group,
@@ -106,6 +115,7 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
             },
             **infrastructure.services(site, host),
         }
+        settings |= logs.log_settings(site, host)
     if host.group in SCANNED:
         settings["antivirus"] = infrastructure.scanner(site, host)
     if profile := IM_SERVERS.get(host.group):

@@ -31,6 +31,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import 
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
     GATEWAY,
+    LOG_HOST,
     SERVICES,
     Flow,
 )
@@ -93,6 +94,7 @@ class _Ruleset(HostRules):
             size = f"size {PER_ADDRESS_ENTRIES}"
             yield f"set {name}{version}", [f"type ipv{version}_addr", size, "flags dynamic"]
         yield from firewall_desktops.sets(self)
+        yield from firewall_translation.inputs(self)
 
     def _counters(self) -> Iterator[tuple[str, list[str]]]:
         for chain in ("input", "output", "forward"):
@@ -115,6 +117,8 @@ class _Ruleset(HostRules):
             yield from firewall_consumer.chains(self)
             yield "chain prerouting", [*firewall_translation.prerouting(self)]
             yield "chain postrouting", [*firewall_translation.postrouting(self)]
+        elif self.host.group == LOG_HOST:
+            yield "chain prerouting", [*firewall_translation.logs(self)]
 
     def _input(self) -> Iterator[str]:
         yield 'iifname "lo" accept'

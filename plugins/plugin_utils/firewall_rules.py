@@ -23,6 +23,9 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
     DIVERTED,
     GATEWAY,
     INTERCEPTING,
+    LOG_HOST,
+    LOG_INPUTS,
+    LOGS,
     SERVER_SERVICES,
     SERVICES,
     Flow,
@@ -78,7 +81,7 @@ class HostRules:
         # every zone, opens only what the table gives to itself
         zones = (GATEWAY,) if self.is_gateway else tuple(self.host.addresses)
         for flow in self.flows:
-            if flow.source in zones:
+            if flow.by == self.host.group if flow.by else flow.source in zones:
                 yield _as_asked(flow)
 
     def counted(self) -> list[str]:
@@ -130,8 +133,11 @@ class HostRules:
             if flow.user:
                 words.append(f'meta skuid "{flow.user}"')
             words += holding(flow.begins, flow.ends)
-            words.append(of_service(service, version))
-            if flow.service in INTERCEPTING:
+            if flow.service == LOGS and self.host.group == LOG_HOST:
+                words.append(f"tcp dport {LOG_INPUTS[0]}-{LOG_INPUTS[-1]}")
+            else:
+                words.append(of_service(service, version))
+            if flow.service in (*INTERCEPTING, *([LOGS] if self.host.group == LOG_HOST else ())):
                 words.append("ct status dnat")
             of = f" {flow.whom[:LONGEST_NAME]}" if flow.whom else ""
             yield " ".join([*words, f'accept comment "{flow.practice} {flow.service}{of}"'])

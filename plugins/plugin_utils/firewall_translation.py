@@ -17,10 +17,15 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.firewall_text import 
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
     DIVERTED,
     GATEWAY,
+    LOG_HOST,
+    LOGS,
     SERVER_SERVICES,
     SERVICES,
+    log_inputs,
+    log_zone,
     published,
 )
+
 
 
 def prerouting(here: HostRules) -> Iterator[str]:
@@ -49,3 +54,33 @@ def postrouting(here: HostRules) -> Iterator[str]:
         if any(net.is_private for net in of_version(here.of_site, version)):
             ip = IP[version]
             yield f"{ip} saddr @hidden{version} {ip} daddr != @site{version} masquerade"
+
+
+def inputs(here: HostRules) -> Iterator[tuple[str, list[str]]]:
+    """Render the maps by which the log host knows the input of each host: its address, and the port.
+
+    Args:
+        here: the host.
+
+    Yields:
+        The head of each map, and its lines.
+    """
+    if here.host.group == LOG_HOST:
+        ports = log_inputs(here.site)
+        hosts = [here.site.host(name) for name in ports if name != here.host.name]
+        places = [(address, ports[host.name]) for host in hosts for address in host.addresses.get(log_zone(host), ())]
+        for version in VERSIONS:
+            if found := [f"{address} : {port}" for address, port in places if ip_address(address).version == version]:
+                kind = f"type ipv{version}_addr : inet_service"
+                yield f"map {LOGS}{version}", [kind, f"elements = {{ {', '.join(found)} }}"]
+
+
+def logs(here: HostRules) -> Iterator[str]:
+    """Lead each host that hands over its logs to its own input, by its address; nobody else finds one."""
+    yield "type nat hook prerouting priority dstnat; policy accept;"
+    maps = {head.removeprefix("map ") for head, _lines in inputs(here)}
+    for address in here.own("servers"):
+        version = ip_address(address).version
+        if f"{LOGS}{version}" in maps:
+            ip = IP[version]
+            yield f"{ip} daddr {address} tcp dport {SERVICES[LOGS].port} redirect to :{ip} saddr map @{LOGS}{version}"

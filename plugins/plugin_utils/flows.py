@@ -9,11 +9,12 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import itertools
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import OUTSIDE, addresses_of
+from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import GROUPS, OUTSIDE, Host, addresses_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ SERVICES = {
         Service("relay", 3128, "the relay for Debian's updates (the port is Squid's)"),
         Service("web", 80, "pages and packages without encryption (RFC 9110)"),
         Service("web_tls", 443, "pages and packages over TLS (RFC 9110)"),
+        Service("logs", 20514, "the hosts' logs, RELP over mutual TLS (the port is the kit's)"),
         Service("imaps", 993, "reading mail over TLS (RFC 8314)"),
         Service("submission", 587, "sending mail, STARTTLS (RFC 6409)"),
         Service("submissions", 465, "sending mail over TLS (RFC 8314)"),
@@ -160,6 +162,13 @@ DIVERTED = {"dns": "dns", "dns_tcp": "dns_tcp", "web": "web_intercept", "web_tls
 """What a desktop asks for outside, and the gateway's own service that answers in its place."""
 INTERCEPTING = ("web_intercept", "web_tls_intercept")
 """Services that are reached only by what was on its way outside, and never by asking for them."""
+LOG_HOST = "log_host"
+"""The group of the one host that keeps what the others log."""
+LOGS = "logs"
+"""By what a host hands its logs over. The log host's firewall leads each host, by its address, to the input that takes
+that host's certificate only; nobody who asks for an input itself reaches it."""
+LOG_INPUTS = range(20600, 24696)
+"""The ports of these inputs."""
 GATEWAY_SERVICES = {
     "dns": "The gateway resolves names; no other resolver is reached",
     "dns_tcp": "The gateway resolves names; no other resolver is reached",
@@ -205,7 +214,7 @@ def flows(site: Site) -> tuple[Flow, ...]:
     Returns:
         The flows, sorted. A zone without a network has none.
     """
-    parts = (_administration, _messaging, _federation, _gateway, _outward)
+    parts = (_administration, _messaging, _federation, _logging, _gateway, _outward)
     return tuple(sorted(flow for part in parts for flow in part(site)))
 
 
@@ -254,6 +263,37 @@ def published(site: Site) -> tuple[tuple[str, str], ...]:
     )
 
 
+def log_inputs(site: Site) -> dict[str, int]:
+    """Give each host that hands its logs over the port of its own input.
+
+    Args:
+        site: the site.
+
+    Returns:
+        Ports by name of the host, the log host's own among them; none where the site has no log host. A host that comes
+        or goes changes no other's, but for a rare clash: while firewall and inputs change one after the other, nobody
+        knocks on another's input.
+    """
+    found: dict[str, int] = {}
+    for name in sorted(host.name for host in site.hosts if host.managed and site.hosts_of(LOG_HOST)):
+        wanted = zlib.crc32(name.encode())
+        places = (LOG_INPUTS[(wanted + step) % len(LOG_INPUTS)] for step in itertools.count())
+        found[name] = next(port for port in places if port not in found.values())
+    return found
+
+
+def log_zone(host: Host) -> str:
+    """Return the zone from which a host reaches the log host: its own, and of the gateway that of the servers."""
+    return GROUPS[host.group].needs[0]
+
+
+def _logging(site: Site) -> Iterator[Flow]:
+    why = "Every machine hands its logs to the log host"
+    senders = [site.host(name) for name in log_inputs(site)]
+    for zone, group in sorted({(log_zone(host), host.group) for host in senders if host.group != LOG_HOST}):
+        yield Flow(zone, LOG_HOST, LOGS, "servers", "R9", why, by=group)
+
+
 def _gateway(site: Site) -> Iterator[Flow]:
     for zone, (service, why) in itertools.product(BEHIND, GATEWAY_SERVICES.items()):
         if any(host.addresses.get(zone) for host in site.hosts_of(GATEWAY)):
@@ -291,10 +331,10 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
     for flow in flows(site):
         table.setdefault((flow.source, flow.destination, flow.service, flow.at), []).append(flow)
     meant = {outside: ("im_external", "dmz") for outside, _inner in published(site)}
-    sources = [(CONTROL_NODE, "admin", ()), *_sources(site)]
+    sources = [(CONTROL_NODE, "admin", (), ""), *_sources(site)]
     targets = [entry for entry in addresses_of(site.hosts) if entry[0].managed]
     found = []
-    for (source, zone, own), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
+    for (source, zone, own, kind), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
         if source == host.name:
             continue
         group, place = (host.group, at)
@@ -305,7 +345,7 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
         may = [
             flow
             for flow in table.get((zone, group, service.name, place), ())
-            if flow.holds(now) and flow.meets(like) and service.name not in INTERCEPTING
+            if flow.holds(now) and flow.meets(like) and flow.by in ("", kind) and service.name not in INTERCEPTING
         ]
         meets = may[0] if may and (zone != "admin" or source == CONTROL_NODE) else None
         found.append(
@@ -326,8 +366,8 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
     return tuple(sorted(found))
 
 
-def _sources(site: Site) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _sources(site: Site) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     for host in site.hosts:
         if host.probe:
             for zone in ("admin", *host.addresses):
-                yield host.name, zone, host.addresses.get(zone, ())
+                yield host.name, zone, host.addresses.get(zone, ()), host.group

@@ -52,6 +52,7 @@ class Role:
 GROUPS = {
     "im_internal": Role("internal IM server", ("servers",), least=1, most=1),
     "im_external": Role("external IM server", ("dmz",), most=1),
+    "log_host": Role("log host", ("servers",), most=1),
     "gateway": Role("gateway", ("servers", OUTSIDE), ("desktops", "dmz"), least=1, most=1),
     "desktops": Role("desktop", ("desktops",)),
     "outside": Role("host outside of the site, not managed", (OUTSIDE,)),

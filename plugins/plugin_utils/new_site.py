@@ -45,7 +45,7 @@ DEMO_PEOPLE = ("alice", "bob")  # carl waits with his invitation for whoever tri
 INVITATIONS = "invitations"
 HIDDEN = ".new-"  # beginning of the name of a site that is not complete yet
 # last part of the first address in each group
-HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "gateway": 2, "desktops": 21}
+HOST_NUMBERS = {"im_internal": 11, "im_external": 12, "log_host": 14, "gateway": 2, "desktops": 21}
 SMALLEST_BLOCK = 22  # room for a /24 for each zone
 BLOCKS = range(20, 255)  # which 10.N.0.0/16 are given to new sites; lower ones are what companies use already
 ONLY_EXTERNAL = "# + "  # how lines of the example begin that a site with an external server has

@@ -312,6 +312,17 @@ class Antivirus(Settings):
     """Seconds that scanning one file may take; what takes longer is refused."""
 
 
+class Logging(Settings):
+    """What happens to logs when the log host cannot be reached for long."""
+
+    queue_megabytes: Annotated[int, number(64, 1048576)] = 1024
+    """Disk, in megabytes of 1,048,576 bytes, in which a host keeps what the log host has not taken yet, for each of its
+    kinds of logs: two on an IM server, one elsewhere. Two and a half times as much must be free at the first run."""
+    when_full: Literal["refuse", "alarm"] = "refuse"
+    """What an IM server does when nine tenths of it are used: refuse messages until there is room again, or only tell a
+    person. Events stay on the server in any case, as long as `retention.messages_days`."""
+
+
 class SignIn(Settings):
     """What happens after wrong passwords."""
 
@@ -490,6 +501,8 @@ class SiteFile(Settings):
     """Limits for files that people send."""
     antivirus: Antivirus = Antivirus()
     """Scanning for viruses, and kinds of files that are refused."""
+    logging: Logging = Logging()
+    """What happens to logs when the log host cannot be reached for long."""
     sign_in: SignIn = SignIn()
     """What happens after wrong passwords."""
     certificates: Certificates = Certificates()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who hands which logs to whom: what a host and the log host must know. Pure functions of the site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
+    IM_SERVERS,
+    LOG_HOST,
+    LOGS,
+    SERVICES,
+    log_inputs,
+)
+from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
+
+CERTIFICATE_DIRECTORY = "/etc/sallyport/logs/tls"
+"""Where a host keeps the certificate and key by which it hands over its logs."""
+SERVER_DIRECTORY = "/etc/sallyport/log-host/tls"
+"""Where the log host keeps those by which it takes them."""
+EVENTS = "/var/log/prosody/im-events.jsonl"
+"""Where an IM server writes one event for each message."""
+
+
+def server_name(site: Site) -> str:
+    """Return the name in the log host's own certificate."""
+    return f"logs.{site.domain}"
+
+
+def certificate_name(site: Site, host: Host) -> str:
+    """Return the name in a host's certificate for logs; below the site's domain, for which its authority may sign."""
+    return f"{host.name}.logs.{site.domain}"
+
+
+def log_settings(site: Site, host: Host) -> dict[str, Any]:
+    """Say what a host does with its logs.
+
+    Args:
+        site: the site.
+        host: the host, managed by the site.
+
+    Returns:
+        log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, when_full); on the
+        log host also log_host (listen, certificate, senders: host, certificate and port of each). Nothing where the
+        site has no log host.
+    """
+    ports = log_inputs(site)
+    if not ports:
+        return {}
+    server = site.hosts_of(LOG_HOST)[0]
+    settings = site.settings.logging
+    shipping = {
+        "name": server_name(site),
+        "address": server.addresses["servers"][0],
+        # on the log host itself nothing leads to its input
+        "port": ports[host.name] if host is server else SERVICES[LOGS].port,
+        "certificate": _certificate(site, certificate_name(site, host), client=True),
+        "events": EVENTS if host.group in IM_SERVERS else "",
+        "queue_megabytes": settings.queue_megabytes,
+        "when_full": settings.when_full,
+    }
+    if host is not server:
+        return {"log_shipping": shipping}
+    taking = {
+        "listen": [*host.addresses["servers"]],
+        "certificate": _certificate(site, server_name(site), client=False),
+        "senders": [
+            {"host": name, "certificate": certificate_name(site, site.host(name)), "port": port}
+            for name, port in ports.items()
+        ],
+    }
+    return {"log_shipping": shipping, "log_host": taking}
+
+
+def _certificate(site: Site, name: str, *, client: bool) -> dict[str, Any]:
+    """Say what certificate the module of the same name keeps; by a sender's, nobody can play the log host."""
+    return {
+        "common_name": name,
+        "dns": [name],
+        "client": client,
+        "days": site.settings.certificates.server_days,
+        "directory": CERTIFICATE_DIRECTORY if client else SERVER_DIRECTORY,
+    }
