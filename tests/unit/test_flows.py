@@ -24,6 +24,8 @@ PERMITTED_IN_THE_DEMO = {
     ("admin", "im_internal", "ping"),
     ("admin", "im_external", "ssh"),
     ("admin", "im_external", "ping"),
+    ("admin", "log_host", "ssh"),
+    ("admin", "log_host", "ping"),
     ("admin", "gateway", "ssh"),
     ("admin", "gateway", "ping"),
     ("admin", "desktops", "ssh"),
@@ -36,6 +38,10 @@ PERMITTED_IN_THE_DEMO = {
     ("desktops", "im_external", "xmpps"),
     ("desktops", "im_external", "https"),
     ("desktops", "im_external", "admission"),
+    # the internal server and the gateway, each by itself
+    ("servers", "log_host", "logs"),
+    ("dmz", "log_host", "logs"),
+    ("desktops", "log_host", "logs"),
     ("servers", "gateway", "dns"),
     ("servers", "gateway", "dns_tcp"),
     ("servers", "gateway", "ntp"),
@@ -70,10 +76,12 @@ OF_PARTNERS_OF_THE_DEMO = {
 CONNECTIONS_OF_THE_DEMO = {
     ("localhost", "im-int", "10.213.0.11", "tcp", 22),
     ("localhost", "im-ext", "10.213.0.12", "tcp", 22),
+    ("localhost", "log", "10.213.0.14", "tcp", 22),
     ("localhost", "gw", "10.213.0.2", "tcp", 22),
     ("localhost", "desk", "10.213.0.21", "tcp", 22),
     ("localhost", "im-int", "10.213.0.11", "icmp", 0),
     ("localhost", "im-ext", "10.213.0.12", "icmp", 0),
+    ("localhost", "log", "10.213.0.14", "icmp", 0),
     ("localhost", "gw", "10.213.0.2", "icmp", 0),
     ("localhost", "desk", "10.213.0.21", "icmp", 0),
     ("desk", "im-int", "10.213.1.11", "tcp", 5222),
@@ -92,6 +100,8 @@ CONNECTIONS_OF_THE_DEMO = {
     ("desk", "im-ext", "fd21:3:3::12", "tcp", 5223),
     ("desk", "im-ext", "fd21:3:3::12", "tcp", 5281),
     ("desk", "im-ext", "fd21:3:3::12", "tcp", 5290),
+    ("desk", "log", "10.213.1.14", "tcp", 20514),
+    ("desk", "log", "fd21:3:1::14", "tcp", 20514),
     ("desk", "gw", "10.213.2.2", "udp", 53),
     ("desk", "gw", "10.213.2.2", "tcp", 53),
     ("desk", "gw", "10.213.2.2", "udp", 123),
@@ -118,9 +128,11 @@ def demo() -> Site:
 def test_the_demo_permits_exactly_this(demo: Site) -> None:
     found = flows(demo)
     # two programs of the gateway fetch pages, each for itself
-    by_user = [(flow.source, flow.destination, flow.service, flow.user) for flow in found if not flow.whom]
-    assert {flow[:3] for flow in by_user} == PERMITTED_IN_THE_DEMO
-    assert len(set(by_user)) == len(by_user) == len(PERMITTED_IN_THE_DEMO) + 2
+    by = [(flow.source, flow.destination, flow.service, flow.user, flow.by) for flow in found if not flow.whom]
+    assert {flow[:3] for flow in by} == PERMITTED_IN_THE_DEMO
+    assert len(set(by)) == len(by) == len(PERMITTED_IN_THE_DEMO) + 2 + 1
+    assert {flow[4] for flow in by if flow[2] == "logs"} == {"im_internal", "im_external", "gateway", "desktops"}
+    assert all(flow.by for flow in found if flow.service == "logs")
     assert {flow.user for flow in found if flow.user} == {"unbound", "_chrony", "proxy", "haproxy"}
     assert all(flow.source == "gateway" for flow in found if flow.user)
     assert not any(flow.begins or flow.ends or flow.only for flow in found if not flow.whom)
