@@ -316,11 +316,12 @@ class Logging(Settings):
     """What happens to logs when the log host cannot be reached for long."""
 
     queue_megabytes: Annotated[int, number(64, 1048576)] = 1024
-    """Disk, in megabytes of 1,048,576 bytes, in which a host keeps what the log host has not taken yet, for each of its
-    kinds of logs: two on an IM server, one elsewhere. Two and a half times as much must be free at the first run."""
+    """How much a host keeps for the log host while that takes nothing, in megabytes of 1,048,576 bytes; an IM server as
+    much again for events. It must be free on the disk, with a tenth to spare. What is more waits where it was
+    written."""
     when_full: Literal["refuse", "alarm"] = "refuse"
-    """What an IM server does when nine tenths of it are used: refuse messages until there is room again, or only tell a
-    person. Events stay on the server in any case, as long as `retention.messages_days`."""
+    """What an IM server does when nine tenths of that wait: refuse messages until the log host has taken a part, or only
+    tell a person. No event is lost in either case: it stays on the server as long as `retention.messages_days`."""
 
 
 class SignIn(Settings):

@@ -23,6 +23,15 @@ EXPECTED = Path(__file__).parent / "rulesets"
 HOSTS = [("base", "gw"), ("base", "im-int"), ("base", "desk")]
 HOSTS += [("external", "gw"), ("external", "im-ext"), ("external", "im-int"), ("external", "desk")]
 BY_HAND = [*HOSTS[:3], ("external", "gw"), ("external", "im-ext")]
+WITH_LOG_HOST = {
+    "    gateway:\n": """    log_host:
+      hosts:
+        log:
+          ansible_host: 10.20.0.14
+          sallyport_addresses: {servers: [10.20.1.14, "fd12:20:0:2::14"]}
+    gateway:
+"""
+}
 CATALOGUE = """
 - {id: irc, kind: service, title: IRC, tcp: [194, 6660-6669], source: a test, checked: 2026-01-01}
 - id: telegram
@@ -88,6 +97,33 @@ def chain(text: str, name: str) -> list[str]:
 def test_the_whole_ruleset_of_each_host(tmp_path: Path, base: str, host: str) -> None:
     expected = EXPECTED / ("" if base == "base" else base) / f"{host}.nft"
     assert ruleset(site_of(tmp_path, {}, base), host) == expected.read_text(encoding="utf-8")
+
+
+def test_the_whole_ruleset_of_the_log_host(tmp_path: Path) -> None:
+    expected = EXPECTED / "external" / "log.nft"
+    assert ruleset(site_of(tmp_path, WITH_LOG_HOST, "external"), "log") == expected.read_text(encoding="utf-8")
+
+
+TO_THE_LOG_HOST = {
+    "im-int output": ["ip saddr 10.20.1.11 ip daddr 10.20.1.14 tcp dport 20514 accept"],
+    "im-ext output": ["ip saddr 10.20.3.12 ip daddr 10.20.1.14 tcp dport 20514 accept"],
+    "desk output": ["ip saddr 10.20.2.21 ip daddr 10.20.1.14 tcp dport 20514 accept"],
+    # by itself, and those of other zones through it
+    "gw output": ["ip saddr 10.20.1.2 ip daddr 10.20.1.14 tcp dport 20514 accept"],
+    "gw forward": [
+        "ip saddr 10.20.2.21 ip daddr 10.20.1.14 tcp dport 20514 accept",
+        "ip saddr 10.20.3.12 ip daddr 10.20.1.14 tcp dport 20514 accept",
+    ],
+}
+
+
+@pytest.mark.parametrize(("place", "rules"), TO_THE_LOG_HOST.items(), ids=TO_THE_LOG_HOST)
+def test_each_host_reaches_the_log_host_and_nobody_else_does(tmp_path: Path, place: str, rules: list[str]) -> None:
+    host, name = place.split()
+    text = ruleset(site_of(tmp_path, WITH_LOG_HOST, "external"), host)
+    found = [rule for rule in chain(text, name) if "20514" in rule and rule.startswith("ip saddr")]
+    assert found == [f'{rule} comment "R9 logs"' for rule in rules]
+    assert "20514" not in chain(text, "input")
 
 
 def test_no_such_host(tmp_path: Path) -> None:
