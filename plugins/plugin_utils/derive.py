@@ -85,9 +85,9 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` and `logs` say, accounts_exclusive, forwards and firewall; on a server or desktop antivirus; on
-        an IM server im, certificate, invitation_note, and admission where it is required; on a desktop desktop and
-        certificate.
+        also what `infrastructure` and `logs` say, accounts_exclusive, forwards and firewall; on a server or desktop
+        antivirus; on an IM server im, certificate, invitation_note, and admission where it is required; on a desktop
+        desktop and certificate.
 
     Raises:
         KeyError: there is no such host.

@@ -27,7 +27,6 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
 )
 
 
-
 def prerouting(here: HostRules) -> Iterator[str]:
     """Hand what desktops ask for outside to the gateway's own services, and what partners ask for to the server."""
     yield "type nat hook prerouting priority dstnat; policy accept;"

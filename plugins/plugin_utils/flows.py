@@ -334,7 +334,9 @@ def expected_reachability(site: Site, now: datetime.datetime) -> tuple[Attempt, 
     sources = [(CONTROL_NODE, "admin", (), ""), *_sources(site)]
     targets = [entry for entry in addresses_of(site.hosts) if entry[0].managed]
     found = []
-    for (source, zone, own, kind), (host, at, address), service in itertools.product(sources, targets, SERVICES.values()):
+    for (source, zone, own, kind), (host, at, address), service in itertools.product(
+        sources, targets, SERVICES.values()
+    ):
         if source == host.name:
             continue
         group, place = (host.group, at)

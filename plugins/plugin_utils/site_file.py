@@ -320,8 +320,9 @@ class Logging(Settings):
     much again for events. It must be free on the disk, with a tenth to spare. What is more waits where it was
     written."""
     when_full: Literal["refuse", "alarm"] = "refuse"
-    """What an IM server does when nine tenths of that wait: refuse messages until the log host has taken a part, or only
-    tell a person. No event is lost in either case: it stays on the server as long as `retention.messages_days`."""
+    """What an IM server does when nine tenths of that wait: refuse messages until the log host has taken a part, or
+    only tell a person. No event is lost in either case: it stays on the server as long as
+    `retention.messages_days`."""
 
 
 class SignIn(Settings):

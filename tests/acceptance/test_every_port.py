@@ -18,7 +18,7 @@ from acceptance.port_scan.sweep import LOOPBACKS, QUESTIONS, Found, Way, prove, 
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
 
 ZONES = ("admin", "servers", "desktops", "dmz", "outside")
-HOSTS = ("im-int", "im-ext", "gw", "desk", "world")
+HOSTS = ("im-int", "im-ext", "log", "gw", "desk", "world")
 # nobody's firewall stands between these and the host outside
 NEIGHBOURS_OF_WORLD = ("admin", "outside")
 # which ways a firewall of the site has to have counted; on the others a packet may end before it

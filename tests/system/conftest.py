@@ -307,6 +307,13 @@ def inside_external(facts: SiteFacts) -> Iterator[Probe | None]:
 
 
 @pytest.fixture(scope="session")
+def inside_log_host(facts: SiteFacts) -> Iterator[Probe | None]:
+    """A probe on the log host itself, as root; None on a site without one."""
+    found = facts.in_group("log_host")
+    yield from _probe(found[0], root=True) if found else iter([None])
+
+
+@pytest.fixture(scope="session")
 def inside_gateway(facts: SiteFacts) -> Iterator[Probe]:
     """A probe on the gateway itself, as root."""
     yield from _probe(facts.gateway(), root=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PRACTICES = tuple(f"R{number}" for number in range(1, 13))
-PLACES = ("im_internal", "im_external", "gateway", "desktops", "outside", "control_node")
+PLACES = ("im_internal", "im_external", "log_host", "gateway", "desktops", "outside", "control_node")
 
 # many restarts in a row are meant here, so systemd must not count them
 RESTART = "systemctl reset-failed prosody; systemctl restart prosody"

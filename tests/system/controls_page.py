@@ -22,6 +22,7 @@ ON_DEMO_ONLY = "Demo only: it would disturb people at work."
 PLACES = {
     "im_internal": "the server itself",
     "im_external": "the external server itself",
+    "log_host": "the log host itself",
     "gateway": "the gateway",
     "desktops": "a desktop",
     "outside": "the outside",

@@ -16,9 +16,9 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
-from system.controls import NotApplicable
+from system.controls import Amber, NotApplicable
 
-GROUPS = ("im_internal", "im_external", "gateway", "desktops", "outside")
+GROUPS = ("im_internal", "im_external", "log_host", "gateway", "desktops", "outside")
 # where each of them serves people
 ZONES = {"im_internal": "servers", "im_external": "dmz"}
 
@@ -178,6 +178,16 @@ class SiteFacts:
             return host
         raise LookupError(f"{self.folder}: no host in gateway")
 
+    def log_host(self) -> HostFacts:
+        """Return the host that keeps the logs.
+
+        Raises:
+            Amber: When the site has none.
+        """
+        for host in self.in_group("log_host"):
+            return host
+        raise Amber("The site has no log host: what a machine logs stays on it, and who breaks in can change it.")
+
     def service(self, version: int = 4) -> str:
         """Return the address on which the internal server serves people, IPv4 unless said otherwise."""
         return self.server().address("servers", version)
@@ -215,8 +225,8 @@ class SiteFacts:
         return [*found, *((host, self.external()) for host in self.in_group("im_external"))]
 
     def servers(self) -> list[HostFacts]:
-        """Return the servers that the site manages: those for IM, and the gateway."""
-        return [*(host for host, _ in self.im_servers()), self.gateway()]
+        """Return the servers that the site manages: those for IM, the log host, and the gateway."""
+        return [*(host for host, _ in self.im_servers()), *self.in_group("log_host"), self.gateway()]
 
     def scanned(self) -> list[HostFacts]:
         """Return the machines that have a scanner for viruses: the IM servers and the desktops."""

@@ -160,6 +160,7 @@ def test_ssh_admin_network_only(
     desk: Probe,
     inside: Probe,
     inside_external: Probe | None,
+    inside_log_host: Probe | None,
     inside_gateway: Probe,
     gateway: Any,
     desktop: Any,
@@ -167,7 +168,7 @@ def test_ssh_admin_network_only(
     seen: Seen,
 ) -> None:
     targets = []
-    probes = [inside, *([inside_external] if inside_external else []), inside_gateway]
+    probes = [inside, *filter(None, (inside_external, inside_log_host)), inside_gateway]
     for host, probe in zip(facts.servers(), probes, strict=True):
         if host.over_network:
             _key_gets_in(host)

@@ -10,7 +10,7 @@ from typing import Any
 
 from probe.remote import Probe
 from system.controls import Amber, Breakage, NotApplicable, Seen, control
-from system.site_facts import SiteFacts
+from system.site_facts import ZONES, SiteFacts
 
 # what runs on a server of this kind, whatever its job is; a person wrote this list, not the kit
 RUNS = (
@@ -38,8 +38,12 @@ RUNS = (
 JOBS = {
     "im_internal": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
     "im_external": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
+    "log_host": ("sallyport-log-host.service",),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
+# where the site has a log host
+HANDS_OVER = "sallyport-logs.service"
+HANDS_EVENTS_OVER = "sallyport-events.service"
 # each of these becomes another user for what it does; all come from Debian's packages
 MAY_BECOME_ANOTHER = {"dbus-daemon-launch-helper", "passwd", "ssh-agent", "sudo", "unix_chkpwd"}
 # a part of what root may, given by a capability of the file: to send echo requests, the relay's too
@@ -96,9 +100,12 @@ def test_nothing_else_runs(facts: SiteFacts, machines: dict[str, Any], seen: See
             "systemctl list-units --type=service --state=running --plain --no-legend --no-pager"
         ).stdout
         running = {line.split()[0] for line in listing.splitlines() if line.strip()}
-        missing = set(JOBS[host.group]) - running
+        jobs = [*JOBS[host.group]]
+        if facts.in_group("log_host"):
+            jobs += [HANDS_OVER, HANDS_EVENTS_OVER] if host.group in ZONES else [HANDS_OVER]
+        missing = set(jobs) - running
         assert not missing, f"{host.name} does not do its job: {', '.join(sorted(missing))}"
-        allowed = (*RUNS, *JOBS[host.group], *host.chosen("baseline_may_run"), *host.chosen("baseline_allowed_units"))
+        allowed = (*RUNS, *jobs, *host.chosen("baseline_may_run"), *host.chosen("baseline_allowed_units"))
         more = sorted(unit for unit in running if not any(fnmatch.fnmatch(unit, pattern) for pattern in allowed))
         assert not more, f"{host.name} runs {', '.join(more)}"
         seen(f"{host.name}: {', '.join(sorted(unit.removesuffix('.service') for unit in running))}.")

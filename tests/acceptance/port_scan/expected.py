@@ -10,6 +10,7 @@ from acceptance.port_scan.sweep import Way
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
     DIVERTED,
     INTERCEPTING,
+    LOGS,
     SERVER_SERVICES,
     SERVICES,
     flows,
@@ -25,6 +26,7 @@ FOR_PEOPLE = {"tcp/5222", "tcp/5223", "tcp/5281", "tcp/5290"}
 BY_HAND: dict[tuple[str, str, str], set[str]] = {
     ("admin", "im-int", "admin"): {"tcp/22", "icmp"},
     ("admin", "im-ext", "admin"): {"tcp/22", "icmp"},
+    ("admin", "log", "admin"): {"tcp/22", "icmp"},
     ("admin", "gw", "admin"): {"tcp/22", "icmp"},
     ("admin", "desk", "admin"): {"tcp/22", "icmp"},
     ("desktops", "im-int", "servers"): FOR_PEOPLE,
@@ -51,7 +53,8 @@ def by_flows(site: Site, zone: str, host: str, at: str) -> set[str]:
     found = {
         _name(flow.service)
         for flow in holding
-        if (flow.destination, flow.at) == (group, at) and flow.service not in INTERCEPTING
+        # logs come from each host's own address, and a stranger has another
+        if (flow.destination, flow.at) == (group, at) and flow.service not in (*INTERCEPTING, LOGS)
     }
     if (zone, group, at) == ("desktops", "outside", "outside"):
         given = {flow.service for flow in holding if flow.destination == "gateway"}

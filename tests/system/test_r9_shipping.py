@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""R9: every event reaches the log host, whole, and only the site's own machines hand anything over, each for itself."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from probe.remote import Probe
+from system.attempts import arrives, one_refusal
+from system.controls import Breakage, Seen, control
+from system.network import Firewall, Opened, let_pass
+from system.reach import connect
+from system.site_facts import HostFacts, SiteFacts
+from system.talk import EVENTS, Client, Events, fresh
+
+PORT = 20514
+ARCHIVE = "/var/log/sallyport/hosts"
+RECEIVE = "/etc/sallyport/log-host/receive.conf"
+OWN = "/etc/sallyport/logs/tls"
+SECONDS = 30
+"""In which something has to have arrived: the log host may have to be found again."""
+# what a machine hands over with: address, port, name of the log host, authority, folder of a certificate or `none`, and
+# whether TLS is spoken at all
+HAND_OVER = """import socket, ssl, sys
+address, port, name, authority, folder, tls = sys.argv[1:]
+data = b"relp_version=0\\nrelp_software=control\\ncommands=syslog"
+try:
+    link = socket.create_connection((address, int(port)), timeout=5)
+    if tls == "tls":
+        trust = ssl.create_default_context(cafile=authority)
+        if folder != "none":
+            trust.load_cert_chain(f"{folder}/fullchain.pem", f"{folder}/privkey.pem")
+        link = trust.wrap_socket(link, server_hostname=name)
+    link.sendall(b"1 open %d %s\\n" % (len(data), data))
+    answer = link.recv(4096)
+    print("taken" if b"200 OK" in answer else "refused: " + (answer.decode("ascii", "replace")[:60] or "closed"))
+except OSError as error:
+    print(f"refused: {type(error).__name__}")
+"""
+
+
+def _hand_over(machine: Any, facts: SiteFacts, *, port: int = PORT, folder: str = OWN, tls: bool = True) -> str:
+    """Try to hand something over, from a machine; returns `taken`, or `refused` with what was seen."""
+    authority = f"/usr/local/share/ca-certificates/sallyport-{facts.name}.crt"
+    words = [facts.log_host().address("servers"), str(port), f"logs.{facts.domain}", authority, folder]
+    done = machine.run("python3 -c %s %s %s %s %s %s %s", HAND_OVER, *words, "tls" if tls else "plain")
+    assert done.rc == 0, done.stderr
+    return str(done.stdout).strip()
+
+
+def _inputs(facts: SiteFacts) -> dict[str, int]:
+    """Return the port of each host's input, as the log host has it."""
+    text = connect(facts.log_host()).run("cat %s", RECEIVE).stdout
+    found: dict[str, int] = {}
+    for block in text.split("input(")[1:]:
+        name = block.split('ruleset="from-')[1].split('"')[0]
+        found[name] = int(block.split('port="')[1].split('"')[0])
+    return found
+
+
+def _kept(facts: SiteFacts, host: str, stream: str, text: str) -> list[str]:
+    """Wait for lines with a text in a host's logs on the log host."""
+    archive, found = connect(facts.log_host()), ""
+    end = time.monotonic() + SECONDS
+    while not found and time.monotonic() < end:
+        found = archive.run(f"cat {ARCHIVE}/{host}/*/{stream}.jsonl 2>/dev/null | grep -F -e %s", text).stdout
+        time.sleep(0 if found else 0.5)
+    return [*found.splitlines()]
+
+
+def _machines(facts: SiteFacts) -> list[HostFacts]:
+    return [*facts.servers(), *(host for host in facts.in_group("desktops") if host.probe)]
+
+
+@control(
+    id="R9-events-reach-the-log-host",
+    practice="R9",
+    says="Each message leaves one event, permitted or refused, and the log host has it within seconds, byte for byte.",
+    permitted="A message to a colleague: delivered, and its event is on the log host.",
+    forbidden="An event that is missing there, or twice, or another than the server wrote; also of what was refused.",
+    breakage=Breakage(
+        command="systemctl stop sallyport-events",
+        undo="systemctl start sallyport-events",
+    ),
+)
+def test_events(facts: SiteFacts, client: Callable[[str], Client], server: Any, events: Events, seen: Seen) -> None:
+    facts.log_host()
+    person, friend = client("probe-a"), client("probe-b")
+    mark, passed, refused = events.mark(), fresh("m"), fresh("m")
+    text = f"A line of the control {passed}"
+    arrives(
+        person, friend, f"<message to='{friend.bare}' type='chat' id='{passed}'><body>{text}</body></message>", text
+    )
+    person.send(
+        f"<message to='{friend.bare}' type='chat' id='{refused}'><body>x</body>"
+        "<encrypted xmlns='urn:xmpp:omemo:2'><payload>x</payload></encrypted></message>"
+    )
+    one_refusal(events, mark, refused, "encrypted")
+    for stanza in (passed, refused):
+        written = server.run(f"tail -c +{mark + 1} {EVENTS} | grep -F -e %s", stanza).stdout.splitlines()
+        assert len(written) == 1, f"the server noted {len(written)} events for one message"
+        kept = _kept(facts, facts.server().name, "im", stanza)
+        assert kept == written, f"the server noted {written[0]}, and the log host has {kept or 'nothing'}"
+        verdict = json.loads(written[0])["verdict"]
+        seen(f"A message, {verdict}: one event, {len(written[0])} bytes, and the same bytes on the log host once.")
+
+
+@control(
+    id="R9-machines-hand-over",
+    practice="R9",
+    says="What is done on each machine stands on the log host as well: whoever breaks in cannot take it back.",
+    permitted="A command by sudo on each machine: its line is on the log host, under the machine's own name.",
+    forbidden="The same line under another machine's name.",
+    tried_from="im_internal",
+    breakage=Breakage(command="systemctl stop sallyport-logs", undo="systemctl start sallyport-logs"),
+)
+def test_machines(facts: SiteFacts, seen: Seen) -> None:
+    facts.log_host()
+    for host in _machines(facts):
+        token = f"control-{secrets.token_hex(8)}"
+        connect(host).run("sudo -n true %s", token)
+        lines = [json.loads(line) for line in _kept(facts, "*", "system", token)]
+        assert lines, f"nothing of what was done on {host.name} is on the log host"
+        names = {line["host"] for line in lines}
+        assert names == {host.name}, f"what was done on {host.name} is kept as of {', '.join(names)}"
+        first = lines[0]
+        seen(f"{host.name}: {first['program']}, {first['time']}.")
+
+
+@control(
+    id="R9-only-own-certificates",
+    practice="R9",
+    says="The log host takes logs from the site's machines only, each by its own certificate, over TLS.",
+    permitted="Each machine, with its own certificate.",
+    forbidden="No TLS; no certificate; another one of the same authority; a machine's own at another's input.",
+    tried_from="im_internal",
+    on="log_host",
+    breakage=Breakage(
+        RECEIVE,
+        r'tls\.authMode="name"',
+        'tls.authMode="certvalid"',
+        command="systemctl restart sallyport-log-host; sleep 2",
+    ),
+)
+def test_certificates(facts: SiteFacts, server: Any, seen: Seen) -> None:
+    log_host = facts.log_host()
+    inputs = _inputs(facts)
+    assert set(inputs) == {host.name for host in facts.hosts.values() if host.group != "outside"}
+    for host in _machines(facts):
+        # nothing leads the log host itself to its input
+        port = inputs[host.name] if host is log_host else PORT
+        said = _hand_over(connect(host), facts, port=port)
+        assert said == "taken", f"{host.name} cannot hand over its logs: {said}"
+    seen(f"{len(_machines(facts))} machines are taken with their own certificates.")
+    attempts = {
+        "without TLS": {"tls": False},
+        "without a certificate": {"folder": "none"},
+        "with the IM server's own certificate": {"folder": "/etc/sallyport/tls"},
+    }
+    for how, options in attempts.items():
+        said = _hand_over(server, facts, **options)  # type: ignore[arg-type]
+        assert said.startswith("refused"), f"the log host takes what comes {how}"
+        seen(f"{how.capitalize()}: {said}.")
+    # by the loopback no firewall stands between
+    machine = connect(log_host)
+    others = [name for name in inputs if name != log_host.name]
+    taken = [name for name in others if _hand_over(machine, facts, port=inputs[name]) == "taken"]
+    assert not taken, f"with the certificate of {log_host.name}, logs are taken as of {', '.join(taken)}"
+    seen(f"The certificate of {log_host.name} at the inputs of {len(others)} others: refused.")
+
+
+@control(
+    id="R9-inputs-by-address",
+    practice="R9",
+    says="Each machine finds its own input only, by its address: a stolen certificate is no use elsewhere.",
+    permitted="The port for logs, from the IM server.",
+    forbidden="Every input itself, the own one too; the port for logs from outside the site.",
+    tried_from="im_internal",
+    on="log_host",
+    breakage=let_pass("input", "tcp dport 20600-24695"),
+)
+def test_inputs(facts: SiteFacts, server: Any, inside: Probe, world: Probe, seen: Seen) -> None:
+    log_host = facts.log_host()
+    machine = connect(log_host)
+    address = log_host.address("servers")
+    reached = inside.do("knock", targets=[(address, PORT)])[0]["result"]
+    assert reached == "connected", f"the IM server does not reach the log host: {reached}"
+    targets = [(address, port) for port in _inputs(facts).values()]
+    firewall = Firewall(machine, log_host.name)
+    before = firewall.refused("input")
+    # the server's own firewall would not even send it; nobody's work is made less safe for that but the demo's
+    with Opened(server) if facts.demo else nullcontext():
+        found = [one["port"] for one in inside.do("knock", targets=targets) if one["result"] == "connected"]
+    assert not found, f"inputs answer the IM server without the firewall's leading: {found}"
+    if facts.demo:
+        firewall.rises("input", before, len(targets), seen)
+    outside = world.do("knock", targets=[(address, PORT), *targets])
+    reached = [one["port"] for one in outside if one["result"] == "connected"]
+    assert not reached, f"the log host answers {world.name} on {reached}"
+    seen(f"{len(targets)} inputs, from {inside.name} and from {world.name}: none answers.")
+
+
+@control(
+    id="R9-log-host-away",
+    practice="R9",
+    says="While the log host is away, messages go on, and their events reach it when it is back.",
+    permitted="A message while the log host does not run.",
+    forbidden="An event that is lost, or that the log host gets although it does not run.",
+    safe=False,
+    breakage=Breakage(
+        "/usr/local/lib/sallyport/ship-events",
+        r"^( +)on_their_way\.append\(\(first, offset\)\)$",
+        r"\1position.note(first, offset); continue",
+        command="systemctl restart sallyport-events",
+    ),
+)
+def test_log_host_away(
+    facts: SiteFacts, client: Callable[[str], Client], server: Any, events: Events, seen: Seen
+) -> None:
+    machine = connect(facts.log_host())
+    person, friend = client("probe-a"), client("probe-b")
+    mark, number = events.mark(), fresh("m")
+    assert machine.run("systemctl stop sallyport-log-host").rc == 0, "the log host's service does not stop"
+    try:
+        xml = f"<message to='{friend.bare}' type='chat' id='{number}'><body>{number}</body></message>"
+        arrives(person, friend, xml, number)
+        server.run("systemctl kill --signal=KILL sallyport-events")
+        time.sleep(3)
+        kept = machine.run(f"cat {ARCHIVE}/*/*/im.jsonl | grep -c -F -e %s", number).stdout.strip()
+        assert kept == "0", "the log host has the event although it does not run"
+        seen("The log host was stopped: a message was delivered, and what hands events over was killed.")
+    finally:
+        machine.run("systemctl start sallyport-log-host")
+    written = server.run(f"tail -c +{mark + 1} {EVENTS} | grep -F -e %s", number).stdout.splitlines()
+    kept = _kept(facts, facts.server().name, "im", number)
+    assert set(kept) == set(written), f"the server noted {written}, and the log host has {kept or 'nothing'}"
+    seen("The log host came back: it has the event.")

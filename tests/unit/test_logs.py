@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who hands which logs to whom, and that the program that hands over events leaves out no line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import LOG_INPUTS, log_inputs
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
+from unit.host_programs import load_program
+from unit.sites import BASE_HOSTS, BASE_SITE, EXTERNAL_HOSTS, EXTERNAL_SITE, make_site, moment
+
+NOW = moment("2026-06-01")
+LOG_HOST = """    log_host:
+      hosts:
+        log:
+          ansible_host: 10.20.0.14
+          sallyport_addresses: {servers: [10.20.1.14, "fd12:20:0:2::14"]}
+"""
+SECOND_DESK = """        {name}:
+          ansible_host: 10.20.0.{number}
+          sallyport_addresses: {{desktops: [10.20.2.{number}]}}
+"""
+ship: Any = load_program("roles/log_shipping/files/ship-events")
+
+
+def logged_site(folder: Path, desks: int = 0, text: str = EXTERNAL_SITE) -> Site:
+    """Load a site with a log host, and further desktops before the one that is there."""
+    more = "".join(SECOND_DESK.format(name=f"a{number}", number=number) for number in range(100, 100 + desks))
+    hosts = EXTERNAL_HOSTS.replace("    desktops:\n      hosts:\n", f"{LOG_HOST}    desktops:\n      hosts:\n{more}")
+    return load(make_site(folder, text, hosts))
+
+
+def test_each_host_has_an_input_of_its_own_that_newcomers_do_not_move(tmp_path: Path) -> None:
+    before = log_inputs(logged_site(tmp_path / "before"))
+    after = log_inputs(logged_site(tmp_path / "after", desks=100))
+    assert {*before} == {"im-int", "im-ext", "gw", "desk", "log"}
+    assert len({*after.values()}) == len(after) == len(before) + 100
+    assert {*after.values()} <= {*LOG_INPUTS}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_site_without_a_log_host_ships_nothing(tmp_path: Path) -> None:
+    site = load(make_site(tmp_path, BASE_SITE, BASE_HOSTS))
+    assert log_inputs(site) == {}
+    settings = host_settings(site, "im-int", NOW)
+    assert "log_shipping" not in settings
+    assert "rsyslog" not in settings["packages"]
+
+
+def test_what_a_host_knows_of_the_log_host(tmp_path: Path) -> None:
+    site = logged_site(tmp_path)
+    port = log_inputs(site)
+    for name, events in (("im-int", True), ("im-ext", True), ("gw", False), ("desk", False), ("log", False)):
+        settings = host_settings(site, name, NOW)
+        shipping = settings["log_shipping"]
+        assert shipping["certificate"]["dns"] == [f"{name}.logs.im.fjord.example"]
+        assert shipping["certificate"]["client"] is True
+        assert (shipping["name"], shipping["address"]) == ("logs.im.fjord.example", "10.20.1.14")
+        assert shipping["port"] == (port["log"] if name == "log" else 20514)
+        assert bool(shipping["events"]) is events
+        assert (shipping["queue_megabytes"], shipping["when_full"]) == (1024, "refuse")
+        assert {"rsyslog", "rsyslog-relp", "openssl"} <= {*settings["packages"]}
+        assert ("log_host" in settings) is (name == "log")
+
+
+def test_the_log_host_knows_each_host_by_certificate_and_port(tmp_path: Path) -> None:
+    site = logged_site(tmp_path)
+    taking = host_settings(site, "log", NOW)["log_host"]
+    assert taking["listen"] == ["10.20.1.14", "fd12:20:0:2::14"]
+    assert taking["certificate"]["client"] is False
+    assert {one["host"]: one["port"] for one in taking["senders"]} == log_inputs(site)
+    assert all(one["certificate"] == f"{one['host']}.logs.im.fjord.example" for one in taking["senders"])
+
+
+# --- the program that hands over events ---
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    return tmp_path / "im-events.jsonl"
+
+
+def write(path: Path, *numbers: int, end: str = "\n") -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("".join(f'{{"id":"{number}"}}{end}' for number in numbers))
+
+
+def put_away(path: Path, number: int, *, packed: bool = False, seconds: int = 60) -> Path:
+    """Rename a file as logrotate does, some seconds after it was last written."""
+    target = path.with_name(f"{path.name}-2026060{number}-178000000{number}")
+    path.rename(target)
+    then = time.time() - seconds
+    if packed:
+        content = target.read_bytes()
+        target.unlink()
+        target = target.with_name(f"{target.name}.gz")
+        target.write_bytes(gzip.compress(content))
+    os.utime(target, (then, then))
+    return target
+
+
+def position_at(folder: Path) -> Any:
+    return ship.Position(str(folder / "position.json"))
+
+
+def drain(reader: Any, limit: int = 100) -> Iterator[tuple[str, str, int]]:
+    for line, first, offset in reader.lines(limit):
+        yield json.loads(line)["id"], first, offset
+
+
+def all_of(path: Path, position: Any) -> str:
+    return " ".join(number for number, _first, _offset in drain(ship.Events(str(path), position)))
+
+
+def test_only_whole_lines_are_handed_over(tmp_path: Path, events: Path) -> None:
+    reader = ship.Events(str(events), position_at(tmp_path))
+    assert reader.lines(10) == []
+    write(events, 1, 2)
+    write(events, 3, end="")
+    assert [entry[0] for entry in drain(reader)] == ["1", "2"]
+    assert reader.lines(10) == []
+    with events.open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    assert [entry[0] for entry in drain(reader)] == ["3"]
+
+
+def test_a_line_is_handed_over_byte_for_byte(tmp_path: Path, events: Path) -> None:
+    line = '{"body": "é\\u0001 \\"\\\\ #012  "} '.encode() + b"\t\x7f\xff"
+    events.write_bytes(line + b"\n\n" + line + b"\n")
+    assert [entry[0] for entry in ship.Events(str(events), position_at(tmp_path)).lines(10)] == [line, b"", line]
+
+
+def test_what_was_not_acknowledged_is_handed_over_again(tmp_path: Path, events: Path) -> None:
+    write(events, *range(5))
+    entries = [*drain(ship.Events(str(events), position_at(tmp_path)))]
+    position_at(tmp_path).note(*entries[2][1:])
+    assert all_of(events, position_at(tmp_path)) == "3 4"
+    # a note that cannot be read is none: all of it again, and nothing left out
+    (tmp_path / "position.json").write_text("{", encoding="utf-8")
+    assert all_of(events, position_at(tmp_path)) == "0 1 2 3 4"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_that_are_put_away_meanwhile_are_read_to_their_ends(tmp_path: Path, events: Path, packed: bool) -> None:
+    write(events, 1, 2, 3)
+    position = position_at(tmp_path)
+    entries = [*drain(ship.Events(str(events), position))]
+    position.note(*entries[0][1:])
+    put_away(events, 1, packed=packed)
+    write(events, 4, 5)
+    put_away(events, 2, packed=packed)
+    assert all_of(events, position) == "2 3 4 5"
+    write(events, 6)
+    assert all_of(events, position) == "2 3 4 5 6"
+
+
+def test_a_file_is_put_away_under_the_reader_and_packed(tmp_path: Path, events: Path) -> None:
+    write(events, 1)
+    reader = ship.Events(str(events), position_at(tmp_path))
+    assert [entry[0] for entry in drain(reader)] == ["1"]
+    away = put_away(events, 1, seconds=0)
+    write(events, 3)
+    # the server still writes into the old one for a moment
+    write(away, 2)
+    assert [entry[0] for entry in drain(reader)] == ["2"]
+    os.utime(away, (time.time() - 60, time.time() - 60))
+    away.with_name(f"{away.name}.gz").write_bytes(gzip.compress(away.read_bytes()))
+    away.unlink()
+    assert [entry[0] for entry in drain(reader)] == ["3"]
+    write(events, 4)
+    assert [entry[0] for entry in drain(reader)] == ["4"]
+
+
+def test_a_file_and_its_packed_copy_are_one(events: Path) -> None:
+    write(events, 1)
+    away = put_away(events, 1)
+    away.with_name(f"{away.name}.gz").write_bytes(b"half of it")
+    assert ship.files_of(str(events)) == [str(away), str(events)]
+
+
+def test_how_much_waits(tmp_path: Path, events: Path) -> None:
+    position = position_at(tmp_path)
+    assert ship.waiting(str(events), position) == 0
+    write(events, 1, 2)
+    size = events.stat().st_size
+    assert ship.waiting(str(events), position) == size
+    entries = [*drain(ship.Events(str(events), position))]
+    position.note(*entries[0][1:])
+    assert ship.waiting(str(events), position) == size // 2
+    put_away(events, 1)
+    write(events, 3)
+    assert ship.waiting(str(events), position) == size
+    position.note(*entries[1][1:])
+    assert ship.waiting(str(events), position) == size // 2
+
+
+@pytest.mark.parametrize("choice", ["refuse", "alarm"])
+def test_when_too_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], choice: str
+) -> None:
+    mark = tmp_path / "full"
+    monkeypatch.setattr(ship, "FULL", str(mark))
+    settings = {"queue_megabytes": 1, "when_full": choice}
+    megabyte = 1024 * 1024
+    watch = ship.Watch(settings)
+    seen = []
+    for part in (0.5, 0.89, 0.91, 0.85, 0.95, 0.79, 0.85):
+        watch.look(int(part * megabyte), "")
+        seen.append(mark.exists())
+    full = [False, False, True, True, True, False, False]
+    assert seen == (full if choice == "refuse" else [False] * 7)
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:3] for line in said] == ["<1>", "<5>"]
+    # a restart keeps it, another choice of the site ends it
+    mark.touch()
+    assert ship.Watch({**settings, "when_full": "refuse"}).full
+    assert not ship.Watch({**settings, "when_full": "alarm"}).refuses
+    assert not mark.exists()
+
+
+def test_a_person_is_told_when_the_log_host_is_away_for_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ship, "FULL", str(tmp_path / "full"))
+    now = [1000.0]
+    monkeypatch.setattr(ship.time, "monotonic", lambda: now[0])
+    watch = ship.Watch({"queue_megabytes": 64, "when_full": "alarm"})
+    for seconds in (10, ship.SILENCE + 1, ship.SILENCE + 60, ship.SILENCE + ship.HOUR + 60):
+        now[0] = 1000.0 + seconds
+        watch.look(7, "no route")
+    watch.took()
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:3] for line in said] == ["<1>", "<1>", "<5>"]
+    assert "7 bytes wait: no route" in said[0]
+
+
+FRAMES = {
+    b"1 rsp 6 200 OK\n": [(1, b"rsp", b"200 OK")],
+    b"12 rsp 6 200 OK\n0 serverclose 0\n": [(12, b"rsp", b"200 OK"), (0, b"serverclose", b"")],
+    b"1 rsp 6 200 O": [],
+    b"1 rsp": [],
+    b"1 rsp 1": [],
+}
+
+
+@pytest.mark.parametrize(("arrived", "frames"), FRAMES.items())
+def test_frames_of_the_log_host(arrived: bytes, frames: list[tuple[int, bytes, bytes]]) -> None:
+    host = object.__new__(ship.LogHost)
+    host.received = arrived
+    found = []
+    while frame := host._frame():
+        found.append(frame)
+    assert found == frames
