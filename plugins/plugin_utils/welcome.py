@@ -116,7 +116,7 @@ def welcome(site: Site, report: dict[str, Any], page: Path, now: datetime.dateti
                 f"on the desktop, as alice:   {ssh} -t desk profanity -a alice@{site.domain}",
                 f"the same, to partners:      {ssh} -t desk profanity -a alice@{site.external_domain}",
                 *(f"as {file.stem}, with the invitation: {file}" for file in invitations),
-                f"the machines:               {ssh} im-int     (also im-ext, gw, desk, world)",
+                f"the machines:               {ssh} im-int     (also im-ext, log, gw, desk, world)",
             ],
         ),
         ("Proven", proven(report)),

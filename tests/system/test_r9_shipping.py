@@ -22,6 +22,8 @@ PORT = 20514
 ARCHIVE = "/var/log/sallyport/hosts"
 RECEIVE = "/etc/sallyport/log-host/receive.conf"
 OWN = "/etc/sallyport/logs/tls"
+LINES = 2000
+"""Of each file of the archive, so many are looked at."""
 SECONDS = 30
 """In which something has to have arrived: the log host may have to be found again."""
 # what a machine hands over with: address, port, name of the log host, authority, folder of a certificate or `none`, and
@@ -38,7 +40,7 @@ try:
         link = trust.wrap_socket(link, server_hostname=name)
     link.sendall(b"1 open %d %s\\n" % (len(data), data))
     answer = link.recv(4096)
-    print("taken" if b"200 OK" in answer else "refused: " + (answer.decode("ascii", "replace")[:60] or "closed"))
+    print("taken" if b" rsp " in answer and b"200 OK" in answer else "refused: " + ("not RELP" if answer else "closed"))
 except OSError as error:
     print(f"refused: {type(error).__name__}")
 """
@@ -65,12 +67,14 @@ def _inputs(facts: SiteFacts) -> dict[str, int]:
 
 def _kept(facts: SiteFacts, host: str, stream: str, text: str) -> list[str]:
     """Wait for lines with a text in a host's logs on the log host."""
-    archive, found = connect(facts.log_host()), ""
+    archive, found = connect(facts.log_host()), list[str]()
     end = time.monotonic() + SECONDS
     while not found and time.monotonic() < end:
-        found = archive.run(f"cat {ARCHIVE}/{host}/*/{stream}.jsonl 2>/dev/null | grep -F -e %s", text).stdout
+        # looked for here: the command of a search would stand in the log that it searches
+        lines = archive.run(f"tail -q -n {LINES} {ARCHIVE}/{host}/*/{stream}.jsonl").stdout.splitlines()
+        found = [line for line in lines if text in line]
         time.sleep(0 if found else 0.5)
-    return [*found.splitlines()]
+    return found
 
 
 def _machines(facts: SiteFacts) -> list[HostFacts]:
@@ -158,14 +162,14 @@ def test_certificates(facts: SiteFacts, server: Any, seen: Seen) -> None:
         assert said == "taken", f"{host.name} cannot hand over its logs: {said}"
     seen(f"{len(_machines(facts))} machines are taken with their own certificates.")
     attempts = {
-        "without TLS": {"tls": False},
-        "without a certificate": {"folder": "none"},
-        "with the IM server's own certificate": {"folder": "/etc/sallyport/tls"},
+        "Without TLS": {"tls": False},
+        "Without a certificate": {"folder": "none"},
+        "With the IM server's own certificate": {"folder": "/etc/sallyport/tls"},
     }
     for how, options in attempts.items():
         said = _hand_over(server, facts, **options)  # type: ignore[arg-type]
-        assert said.startswith("refused"), f"the log host takes what comes {how}"
-        seen(f"{how.capitalize()}: {said}.")
+        assert said.startswith("refused"), f"the log host takes what comes {how[0].lower()}{how[1:]}"
+        seen(f"{how}: {said}.")
     # by the loopback no firewall stands between
     machine = connect(log_host)
     others = [name for name in inputs if name != log_host.name]
