@@ -7,6 +7,7 @@ import datetime
 from typing import Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure, logs
+from ansible_collections.sallyport.im.plugins.plugin_utils.content_rules import list_texts
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
     CLIENT_SERVICES,
@@ -28,6 +29,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 TLS_DIRECTORY = "/etc/sallyport/tls"
 """Where a host keeps its certificate and key."""
+LISTS_DIRECTORY = "/etc/sallyport/lists"
+"""Where an IM server keeps the lists of its rules, beside the policy."""
 MEGABYTE = 1024 * 1024
 
 BASE_PACKAGES = (
@@ -174,6 +177,10 @@ def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[st
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
         "accounts": accounts(site, profile, now),
         "policy": policy_text(policy),
+        "lists": [
+            {"path": f"{LISTS_DIRECTORY}/{name}.txt", "content": text}
+            for name, text in list_texts(site, profile).items()
+        ],
     }
 
 

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.sallyport.im.plugins.plugin_utils.content_rules import compile_rules
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Limited, Partner, Person
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import PROBE_GROUP, PROBE_PREFIX, instant
 from ansible_collections.sallyport.im.plugins.plugin_utils.version import KIT_VERSION
 
-FORMAT = 2
+FORMAT = 3
 """Version of the document; the server's module refuses any other."""
 INTERNAL, EXTERNAL = "internal", "external"
 """The two kinds of servers. A site has one internal server, and an external one when it has partners."""
@@ -64,7 +65,7 @@ def compile_policy(site: Site, profile: str = INTERNAL) -> dict[str, Any]:
         profile: `internal`, for the people among themselves; or `external`, for those of them who may talk to partners.
 
     Returns:
-        The document, format 2, made of what JSON has. It holds what is over or has not begun as well, with its
+        The document, format 3, made of what JSON has. It holds what is over or has not begun as well, with its
         instants: the server follows the clock by itself. The order of people and groups in the site file does not
         matter.
 
@@ -85,6 +86,7 @@ def compile_policy(site: Site, profile: str = INTERNAL) -> dict[str, Any]:
         "groups": dict(sorted((policy["groups"] | {PROBE_GROUP: {"title": "Probes", "sees": [PROBE_GROUP]}}).items())),
         "partner_links": site.settings.external.partner_links,
         "rates": dict(RATES),
+        **compile_rules(site, profile),
     }
 
 

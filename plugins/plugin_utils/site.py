@@ -15,6 +15,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.model_faults import explain
 from ansible_collections.sallyport.im.plugins.plugin_utils.partner_certificates import authorities_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.references import check_references, placeholders, zones_of
+from ansible_collections.sallyport.im.plugins.plugin_utils.rule_lists import lists_of
+from ansible_collections.sallyport.im.plugins.plugin_utils.rule_references import check_rules
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Person, SiteFile, SiteYaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.ssh_keys import keys_of
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import VaultFault, read_vault
@@ -48,6 +50,7 @@ class Site:
         count: how many settings its two files hold.
         keys: public SSH keys by the path of their file, as the site file names it.
         authorities: certificates of partners' authorities (PEM), by the partner's domain.
+        lists: entries of the rules' lists by the path of their file, as the site file names it.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class Site:
     count: int = 0
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -148,9 +152,14 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     faults += host_faults
     faults += check_external(site_source, host_source, hosts)
     faults += check_desktops(site_source, host_source, hosts)
+    faults += check_rules(site_source)
     faults = [*_without_echoes(faults, site_source, host_source)]
     keys: Mapping[str, tuple[str, ...]] = {}
     authorities: Mapping[str, str] = {}
+    lists: Mapping[str, tuple[str, ...]] = {}
+    if settings is not None:
+        lists, list_faults = lists_of(folder, settings)
+        faults += [site_source.fault(place, message, allowed=fitting) for place, message, fitting in list_faults]
     if with_vault:
         faults += _vault(folder, passwords, settings)
         if settings is not None:
@@ -160,7 +169,7 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
             faults += [site_source.fault(place, message, allowed=fitting) for place, message, fitting in in_files]
     if faults or settings is None:
         raise SiteFaults(faults)
-    return Site(folder, settings, hosts, _count(site_source) + _count(host_source), keys, authorities)
+    return Site(folder, settings, hosts, _count(site_source) + _count(host_source), keys, authorities, lists)
 
 
 def _no_folder(folder: Path) -> Fault:

@@ -7,8 +7,19 @@ This is the only list of them: messages, the JSON Schema and the reference in do
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
+from ansible_collections.sallyport.im.plugins.plugin_utils.rule_values import (
+    Blocked,
+    Clock,
+    Extension,
+    Keyword,
+    List_file,
+    Media_type,
+    Pattern,
+    Rule_id,
+    Time_zone,
+)
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import (
     Address_or_name,
     Certificate_file,
@@ -244,6 +255,91 @@ class ExternalRules(Settings):
 
     partner_links: Literal["refuse", "permit"] = "refuse"
     """Links to files in messages from partners; nobody scans what is behind them."""
+
+
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+DAYS: tuple[Day, ...] = get_args(Day)
+
+
+class RuleLinks(Settings):
+    """Which links a rule is about; any of these is enough."""
+
+    blocked: tuple[Blocked, ...] = ()
+    """Domains, with all names below them, and pages, with all below them."""
+    blocked_files: tuple[List_file, ...] = ()
+    """Files with more of them, one a line; the forms of hosts files and of addresses with http:// are taken as well."""
+    lookalike: bool = False
+    """Whether a domain counts that looks like one of the site's, of a partner's, or of `lookalike_of`, and is none."""
+    lookalike_of: tuple[Domain, ...] = ()
+    """Further domains that others may imitate, as that of your bank."""
+    lying: bool = False
+    """Whether a link counts whose text shows another domain than that to which it leads."""
+
+
+class RuleFiles(Settings):
+    """Which files that people share a rule is about; any of these is enough."""
+
+    extensions: tuple[Extension, ...] = ()
+    """Endings of names."""
+    media_types: tuple[Media_type, ...] = ()
+    """Media types, as the sender's program tells them."""
+
+
+class RuleHours(Settings):
+    """A span of hours."""
+
+    days: tuple[Day, ...] = DAYS
+    """Days on which it begins."""
+    starts: Annotated[Clock, Field(alias="from")] = 0
+    """When it begins."""
+    until: Clock = 1440
+    """When it ends; a time before the beginning is on the next day."""
+    utc: bool = False
+    """Whether this is UTC and not the site's `time_zone`."""
+
+
+class RuleRate(Settings):
+    """How many are too many."""
+
+    messages: Annotated[int, number(1, 10000)]
+    """So many of one sender are left alone; the next one counts."""
+    minutes: Annotated[int, number(1, 1440)]
+    """In so many minutes."""
+
+
+class Rule(Settings):
+    """A rule about what people write and share. Conditions that are given must all hold."""
+
+    id: Rule_id
+    """Its name, in events and alerts."""
+    reason: Text
+    """What the sender is told."""
+    action: Literal["log", "warn", "refuse"]
+    """What happens: it is noted; delivered, and the sender is told; or not delivered."""
+    keywords: tuple[Keyword, ...] = ()
+    """Words and phrases. Capital letters, look-alike letters, marks that are not seen and marks between letters make no
+    difference."""
+    keyword_files: tuple[List_file, ...] = ()
+    """Files with more of them, one a line."""
+    patterns: tuple[Pattern, ...] = ()
+    """Forms of words: # is a digit, @ a letter, ? either, * any of them in a word, {3} repeats the one before."""
+    validators: tuple[Literal["card", "iban", "id-no", "id-se", "id-nl", "id-de", "id-us"], ...] = ()
+    """Numbers that prove themselves: payment cards, accounts, people of Norway, Sweden, the Netherlands, Germany and
+    the United States."""
+    links: RuleLinks | None = None
+    """Links in what is written."""
+    files: RuleFiles | None = None
+    """Files that people share."""
+    direction: tuple[Literal["inside", "in", "out"], ...] = ("inside", "in", "out")
+    """Between colleagues, from partners, to partners; an empty list means never."""
+    senders: Annotated[tuple[Group_id, ...] | None, Field(alias="from")] = None
+    """Groups of the senders; without it, anybody. Partners are in no group."""
+    to: tuple[Group_id, ...] | None = None
+    """Groups of the receivers, and the rooms of these groups; without it, anybody."""
+    hours: tuple[RuleHours, ...] = ()
+    """When it holds; an empty list means always."""
+    rate: RuleRate | None = None
+    """Only from so many on."""
 
 
 class Permitted(Limited):
@@ -505,6 +601,10 @@ class SiteFile(Settings):
     """Scanning for viruses, and kinds of files that are refused."""
     logging: Logging = Logging()
     """What happens to logs when the log host cannot be reached for long."""
+    rules: tuple[Rule, ...] = ()
+    """Rules about what people write and share; an empty list means none. See rules.md."""
+    time_zone: Time_zone = "UTC"
+    """The site's time zone, for the hours of rules."""
     sign_in: SignIn = SignIn()
     """What happens after wrong passwords."""
     certificates: Certificates = Certificates()

@@ -77,6 +77,19 @@ ALLOWED = {
     "key file": "the path of a public key file below the site's folder, as administrators/eva.pub",
     "address or name": "an IPv4 or IPv6 address, or a full domain name in small letters",
     "host": "small letters, digits and hyphens, at most 63, beginning and ending with a letter or digit",
+    "rule": "small letters, digits and hyphens, at most 31, beginning with a letter",
+    "list file": "the path of a text file below the site's folder that ends in .txt, one entry a line, as "
+    "rules/keywords.txt",
+    "keyword": "a word or phrase with a letter or digit in it, at most 100 characters",
+    "pattern": "letters, digits, blanks and marks as they are; # for a digit, @ for a letter, ? for either, * for any "
+    "letters and digits of a word (twice in a word at most), {3} to repeat the one before, as AB-#{6}",
+    "blocked": "a domain as bad.example, an IPv4 address, or one of these with a path as bad.example/page",
+    "extension": "the ending of a file's name in small letters, without the dot, as exe",
+    "media type": "a media type as application/zip, or all of a kind as video/*",
+    "clock": "a time of day from 00:00 to 24:00, as 18:30",
+    "time zone": "UTC, or a place of the IANA list, as Europe/Oslo",
+    "language": "the code of a language, as en or pt-br",
+    "notice": "a text of 1 to 1000 characters",
 }
 
 
@@ -588,41 +601,49 @@ def read_moment(value: object) -> Moment:
     return Moment(read_date(value))
 
 
-def _kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
+def kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
+    """Describe a kind of value for the JSON Schema.
+
+    Args:
+        name: which entry of `ALLOWED` says what is allowed.
+        pattern: regular expression for all of it.
+        more: further keywords of JSON Schema.
+
+    Returns:
+        What pydantic expects in an annotation.
+    """
     schema: dict[str, Any] = {"type": "string", "allowed": ALLOWED[name], **more}
     if pattern is not None:
         schema["pattern"] = f"^{pattern}$"
     return WithJsonSchema(schema)
 
 
-Person_id = Annotated[
-    str, AfterValidator(check_person), _kind("person", rf"(?!{PROBE_PREFIX}|{EVERYBODY}$){PERSON_ID}")
-]
-Group_id = Annotated[str, AfterValidator(check_group), _kind("group", rf"(?!{PROBE_GROUP}$){GROUP_ID}")]
-Site_id = Annotated[str, AfterValidator(check_site), _kind("site", SITE_ID)]
-Text = Annotated[str, AfterValidator(check_text), _kind("text", minLength=1, maxLength=100)]
+Person_id = Annotated[str, AfterValidator(check_person), kind("person", rf"(?!{PROBE_PREFIX}|{EVERYBODY}$){PERSON_ID}")]
+Group_id = Annotated[str, AfterValidator(check_group), kind("group", rf"(?!{PROBE_GROUP}$){GROUP_ID}")]
+Site_id = Annotated[str, AfterValidator(check_site), kind("site", SITE_ID)]
+Text = Annotated[str, AfterValidator(check_text), kind("text", minLength=1, maxLength=100)]
 Domain = Annotated[
-    str, AfterValidator(check_domain), _kind("domain", r"[a-z0-9-]+(\.[a-z0-9-]+)+", maxLength=LONGEST_DOMAIN)
+    str, AfterValidator(check_domain), kind("domain", r"[a-z0-9-]+(\.[a-z0-9-]+)+", maxLength=LONGEST_DOMAIN)
 ]
-Mail = Annotated[str, AfterValidator(check_mail), _kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
-Host_name = Annotated[str, AfterValidator(check_host), _kind("host", HOST_NAME)]
-Unix_user = Annotated[str, AfterValidator(check_user), _kind("user", UNIX_USER)]
-Key_file = Annotated[str, AfterValidator(check_key_file), _kind("key file", KEY_FILE)]
-Ip_address = Annotated[str, AfterValidator(check_address), _kind("address", r"[0-9a-fA-F:.]+")]
+Mail = Annotated[str, AfterValidator(check_mail), kind("mail", r"[^@\s]+@[a-z0-9-]+(\.[a-z0-9-]+)+")]
+Host_name = Annotated[str, AfterValidator(check_host), kind("host", HOST_NAME)]
+Unix_user = Annotated[str, AfterValidator(check_user), kind("user", UNIX_USER)]
+Key_file = Annotated[str, AfterValidator(check_key_file), kind("key file", KEY_FILE)]
+Ip_address = Annotated[str, AfterValidator(check_address), kind("address", r"[0-9a-fA-F:.]+")]
 Address_or_name = Annotated[
-    str, AfterValidator(check_address_or_name), _kind("address or name", r"[0-9a-fA-F:.]+|[a-z0-9-]+(\.[a-z0-9-]+)+")
+    str, AfterValidator(check_address_or_name), kind("address or name", r"[0-9a-fA-F:.]+|[a-z0-9-]+(\.[a-z0-9-]+)+")
 ]
 Net = Annotated[
-    Network, PlainValidator(read_network), PlainSerializer(str), _kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
+    Network, PlainValidator(read_network), PlainSerializer(str), kind("network", r"[0-9a-fA-F:.]+/[0-9]{1,3}")
 ]
 When = Annotated[
     Moment,
     PlainValidator(read_moment),
     PlainSerializer(str, return_type=str),
-    _kind("moment", r"2[01]\d\d-\d\d-\d\d( \d\d:\d\d)?"),
+    kind("moment", r"2[01]\d\d-\d\d-\d\d( \d\d:\d\d)?"),
 ]
-Certificate_file = Annotated[str, AfterValidator(check_certificate_file), _kind("certificate file", CERTIFICATE_FILE)]
-Fingerprint = Annotated[str, AfterValidator(check_fingerprint), _kind("fingerprint", r"[0-9A-Fa-f:]{64,95}")]
-Signature_url = Annotated[str, AfterValidator(check_signature_url), _kind("signature url", SIGNATURE_URL)]
-Service_id = Annotated[str, _kind("service")]
-Localpart = Annotated[str, AfterValidator(check_localpart), _kind("localpart", LOCALPART)]
+Certificate_file = Annotated[str, AfterValidator(check_certificate_file), kind("certificate file", CERTIFICATE_FILE)]
+Fingerprint = Annotated[str, AfterValidator(check_fingerprint), kind("fingerprint", r"[0-9A-Fa-f:]{64,95}")]
+Signature_url = Annotated[str, AfterValidator(check_signature_url), kind("signature url", SIGNATURE_URL)]
+Service_id = Annotated[str, kind("service")]
+Localpart = Annotated[str, AfterValidator(check_localpart), kind("localpart", LOCALPART)]

@@ -95,7 +95,7 @@ def person(name: str, first: str | None = None, last: str | None = None) -> dict
 def usual_policy() -> Policy:
     """Returns the policy: alice and erik may talk to carol, bob to nobody."""
     return {
-        "format": 2,
+        "format": 3,
         "kit": "0.1.0",
         "site": "test",
         "profile": "external",
@@ -112,6 +112,10 @@ def usual_policy() -> Policy:
         },
         "partner_links": "refuse",
         "rates": {"messages_per_minute": 60000, "burst": 10000},
+        "rules": [],
+        "lists": {},
+        "names": [],
+        "zone": [],
     }
 
 

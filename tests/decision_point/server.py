@@ -37,7 +37,7 @@ def person(name: str, *groups: str, first: str | None = None, last: str | None =
 
 # alice, bob: staff. carl: board, which staff does not see. dora: expired. erik: both groups of the shared room.
 POLICY: Policy = {
-    "format": 2,
+    "format": 3,
     "kit": "0.1.0",
     "site": "test",
     "profile": "internal",
@@ -62,6 +62,10 @@ POLICY: Policy = {
     "partners": {},
     "partner_links": "refuse",
     "rates": {"messages_per_minute": 60, "burst": 30},
+    "rules": [],
+    "lists": {},
+    "names": ["test.example"],
+    "zone": [["1970-01-01T00:00:00Z", 60]],
 }
 
 

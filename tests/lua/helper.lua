@@ -63,7 +63,7 @@ end
 -- A small site: staff and board do not see each other and share the hall; dora's time is over, fred's has not come.
 function M.document()
 	return {
-		format = 2; kit = "0.1.0"; site = "test"; profile = "internal";
+		format = 3; kit = "0.1.0"; site = "test"; profile = "internal";
 		domain = "im.x"; rooms_domain = "rooms.im.x"; files_domain = "files.im.x";
 		people = {
 			alice = { name = "Alice"; groups = { "staff" }; from = M.null; ["until"] = M.null };
@@ -83,6 +83,7 @@ function M.document()
 			hall = { title = "Hall"; groups = { "staff", "board" } };
 		};
 		calls = "refuse"; partners = {}; partner_links = "refuse"; rates = { messages_per_minute = 60; burst = 30 };
+		rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
 	};
 end
 
@@ -98,7 +99,7 @@ function M.external_document()
 		return made;
 	end
 	return {
-		format = 2; kit = "0.1.0"; site = "test"; profile = "external"; domain = "ext.x"; rooms_domain = M.null; files_domain = M.null;
+		format = 3; kit = "0.1.0"; site = "test"; profile = "external"; domain = "ext.x"; rooms_domain = M.null; files_domain = M.null;
 		people = {
 			alice = { name = "Alice"; groups = {}; from = M.null; ["until"] = "2026-07-10T12:30:00Z" };
 			bob = { name = "Bob"; groups = {}; from = M.null; ["until"] = M.null };
@@ -107,6 +108,7 @@ function M.external_document()
 		};
 		groups = { probes = { title = "Probes"; sees = { "probes" } } };
 		rooms = {}; calls = "refuse"; partner_links = "refuse"; rates = { messages_per_minute = 60; burst = 30 };
+		rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
 		partners = {
 			["partner.x"] = partner({ people = { "alice", "dora" } });
 			["whole.x"] = partner({ name = "Whole"; people = { "alice", "bob" }; whole_domain = true; contacts = { kim = "Kim" } });
@@ -114,6 +116,23 @@ function M.external_document()
 			["next.x"] = partner({ from = "2026-07-02T08:00:00Z" });
 		};
 	};
+end
+
+--- A rule of the document, with what is given.
+function M.rule(over)
+	local made = {
+		id = "rule"; reason = "No."; action = "refuse"; directions = { "inside", "in", "out" }; from = M.null; to = M.null; to_rooms = {};
+		hours = {}; rate = M.null; keywords = {}; keyword_lists = {}; patterns = {}; validators = {}; blocked = {}; blocked_lists = {};
+		lookalike = false; lying = false; extensions = {}; media_types = {};
+	};
+	for key, value in pairs(over) do made[key] = value; end
+	return made;
+end
+
+--- Something that remembers as Prosody's util.cache does, and forgets nothing.
+function M.cache()
+	local known = {};
+	return { get = function(_, key) return known[key]; end; set = function(_, key, value) known[key] = value; end };
 end
 
 M.now = "2026-07-01T12:00:00Z";

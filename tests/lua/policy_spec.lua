@@ -51,8 +51,8 @@ describe("the policy document", function()
 	local cases = {
 		{ "is no object", function() return "text"; end, 'policy: is "text", must be an object' };
 		{ "is a list", function() return { 1, 2 }; end, "policy: is a list, must be an object" };
-		{ "has an older format", function(d) d.format = 1; end, "format: is 1, must be 2 " .. OTHER_FORMAT };
-		{ "has its format as text", function(d) d.format = "2"; end, 'format: is "2", must be 2 ' .. OTHER_FORMAT };
+		{ "has an older format", function(d) d.format = 1; end, "format: is 1, must be 3 " .. OTHER_FORMAT };
+		{ "has its format as text", function(d) d.format = "2"; end, 'format: is "2", must be 3 ' .. OTHER_FORMAT };
 		{ "belongs to another domain", function(d) d.domain = "im.y"; end, 'domain: is "im.y", must be "im.x", the domain of this server' };
 		{ "knows more than we do", function(d) d.words = 5; end, "policy.words: is 5, must be " .. UNKNOWN };
 		{ "is of no site", function(d) d.site = nil; end, "site: is nil, must be a text that is not empty" };

@@ -188,7 +188,20 @@ def _partner_key(folder: Path) -> None:
     (folder / PARTNER_FILE).write_bytes(b"".join(AUTHORITY_OF_NORTH))
 
 
+def _lists_of_rules(folder: Path) -> None:
+    (folder / "rules").mkdir()
+    for name, content in {
+        "empty": b"# nothing\n",
+        "binary": b"\xff\xfe",
+        "good": b"# words\nfalcon\nProject X\n",
+        "hosts": b"0.0.0.0 Bad.example # a hosts file\nhttps://worse.example/page/?q=1\n",
+        "bad": b"fine.example\nnot a name\n",
+    }.items():
+        (folder / "rules" / f"{name}.txt").write_bytes(content)
+
+
 SPECIAL: Mapping[str, Callable[[Path], None]] = {
+    "lists-of-rules": _lists_of_rules,
     "no_vault": _no_vault,
     "wrong_password": _wrong_password,
     "no_password": _no_password,

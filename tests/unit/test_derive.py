@@ -72,6 +72,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
         "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
+        "lists": [],
     }
 
 
@@ -129,6 +130,7 @@ def test_the_external_server(tmp_path: Path) -> None:
         "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
+        "lists": [],
     }
 
 

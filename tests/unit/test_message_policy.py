@@ -150,9 +150,9 @@ def test_empty_means_nobody() -> None:
 
 
 def test_the_whole_document(tmp_path: Path) -> None:
-    """Format 2 in full, as the internal server's module expects it."""
+    """Format 3 in full, as the internal server's module expects it."""
     assert compile_policy(base_site(tmp_path)) == {
-        "format": 2,
+        "format": 3,
         "kit": "0.1.0",
         "site": "oslo",
         "profile": "internal",
@@ -185,6 +185,10 @@ def test_the_whole_document(tmp_path: Path) -> None:
         "partners": {},
         "partner_links": "refuse",
         "rates": {"messages_per_minute": 240, "burst": 120},
+        "rules": [],
+        "lists": {},
+        "names": [],
+        "zone": [["1970-01-01T00:00:00Z", 0]],
     }
 
 
@@ -192,7 +196,7 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
     """Dora, who has no leave, is not in it; nobody is in a group but the probes."""
     site = external_site(tmp_path)
     assert compile_policy(site, "external") == {
-        "format": 2,
+        "format": 3,
         "kit": "0.1.0",
         "site": "oslo",
         "profile": "external",
@@ -247,6 +251,10 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
         },
         "partner_links": "permit",
         "rates": {"messages_per_minute": 240, "burst": 120},
+        "rules": [],
+        "lists": {},
+        "names": [],
+        "zone": [["1970-01-01T00:00:00Z", 0]],
     }
     assert compile_policy(site)["partners"] == {}
     assert compile_policy(site)["people"]["dora"]["groups"] == ["staff"]

@@ -2,7 +2,9 @@
 -- Checks the document that the kit compiled: the message policy of one server.
 -- Pure: no Prosody API, so that it is tested without a server.
 
-local FORMAT = 2;
+local rule_faults = module:require "rule_faults";
+
+local FORMAT = 3;
 
 local M = {};
 
@@ -67,7 +69,7 @@ local function certificates(text)
 	return not text:find("PRIVATE KEY", 1, true) and #found > 0 and found or nil;
 end
 
-local checker = {};
+local checker = { absent = absent; is_object = is_object; is_list = is_list; is_domain = is_domain };
 checker.__index = checker;
 
 function checker:fault(path, value, allowed)
@@ -242,6 +244,7 @@ end
 local DOCUMENT = {
 	format = true; kit = true; site = true; profile = true; domain = true; rooms_domain = true; files_domain = true;
 	people = true; groups = true; rooms = true; calls = true; partners = true; partner_links = true; rates = true;
+	rules = true; lists = true; names = true; zone = true;
 };
 
 --- Finds everything that is wrong with a decoded policy document.
@@ -288,6 +291,7 @@ function M.faults(data, domain, marker, readable)
 		check:room("rooms." .. name, room, data.groups);
 	end
 	for name, partner in pairs(data.partners) do check:partner("partners." .. name, name, partner, data); end
+	rule_faults.find(check, data);
 	table.sort(check.faults);
 	return check.faults;
 end

@@ -292,6 +292,7 @@ function M.event(stanza, facts, verdict, places)
 		type = attr.type or default_type[stanza.name]; stanza_id = attr.id;
 		bytes = facts.bytes or #tostring(stanza); content = facts.content;
 		direction = facts.direction; verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;
+		matched = verdict.matched; action = verdict.action;
 	};
 end
 

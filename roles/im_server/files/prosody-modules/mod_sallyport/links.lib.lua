@@ -2,6 +2,10 @@
 -- Finds links to files in a message from a partner: to files on the partner's own servers, and those whose kind says that
 -- a file is meant. Looks at all text and all attributes, however deep. Pure.
 
+local folding = module:require "folding";
+
+local plain, WITHOUT, APART = folding.plain, folding.WITHOUT, folding.APART;
+
 local M = {};
 
 -- These elements are links to files, whatever they point to.
@@ -15,47 +19,6 @@ local FILES = {
 
 -- Whatever is looked for in the words of others takes time in proportion to their length: a pattern here is anchored, or
 -- takes a whole run of a class and wants nothing after it, or works on a piece of bounded length.
-
--- What a reader does not see, but a program that looks for a name would stumble over: first and last mark of each range.
-local UNSEEN = {
-	{ 0xAD, 0xAD }, -- soft hyphen
-	{ 0x61C, 0x61C }, -- Arabic letter mark
-	{ 0x180E, 0x180E }, -- Mongolian vowel separator
-	{ 0x200B, 0x200F }, -- zero width, directions
-	{ 0x2028, 0x202E }, -- separators, directions
-	{ 0x2060, 0x206F }, -- joiners, isolates
-	{ 0xFE00, 0xFE0F }, -- variation selectors
-	{ 0xFEFF, 0xFEFF }, -- byte order mark
-};
-
--- Other full stops that count as one in a name (RFC 3490, 3.1), and the wide forms of the marks in a link.
-local ALIKE = {
-	["\227\128\130"] = "."; ["\239\188\142"] = "."; ["\239\189\161"] = ".";
-	["\239\188\154"] = ":"; ["\239\188\143"] = "/";
-};
-
--- A mark below U+10000 in UTF-8; busted may run on a Lua that has no library for it.
-local function encoded(code)
-	if code < 0x800 then return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64); end
-	return string.char(0xE0 + math.floor(code / 4096), 0x80 + math.floor(code / 64) % 64, 0x80 + code % 64);
-end
-
--- What stands for each of these marks when `instead` stands for those that are not seen.
-local function replacements(instead)
-	local set = {};
-	for mark, usual in pairs(ALIKE) do set[mark] = usual; end
-	for _, range in ipairs(UNSEEN) do
-		for code = range[1], range[2] do set[encoded(code)] = instead; end
-	end
-	return set;
-end
-
-local WITHOUT, APART = replacements(""), replacements(" ");
-
--- A text as it is compared: small letters, one kind of full stop, and something else for each mark that is not seen.
-local function plain(text, marks)
-	return (text:lower():gsub("[\194-\244][\128-\191]+", marks));
-end
 
 -- Marks of other scripts that end a name, like those of ASCII do.
 local ENDS = { "\194[\128-\191]", "\226[\128\129]", "\227\128", "\239\188[\129-\143]" };
@@ -224,6 +187,8 @@ end
 local function has_colon(text)
 	return text:find(":", 1, true) or text:find("\239\188\154", 1, true);
 end
+
+M.host_of, M.is_below, M.is_number = host_of, is_below, is_number;
 
 --- Does this stanza carry a file in its text or in an attribute (RFC 2397)?
 -- @param encrypted whether the address of a file that nobody on its way can look into counts as well

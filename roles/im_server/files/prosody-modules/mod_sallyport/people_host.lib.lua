@@ -30,11 +30,13 @@ local floods = module:require "floods";
 local links = module:require "links";
 local questions = module:require "questions";
 local rebuilt = module:require "rebuilt";
+local rules = module:require "rules";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
 local FIRST = 1000;
 
 local policy_path = module:get_option_string("sallyport_policy", "/etc/sallyport/policy.json");
+local list_folder = module:get_option_string("sallyport_lists", "/etc/sallyport/lists");
 local event_path = module:get_option_string("sallyport_events", "/var/log/prosody/im-events.jsonl");
 
 -- What the components and the authentication share with this host. Emptied on unload: then nothing is let through.
@@ -71,7 +73,10 @@ local function record(event)
 	for _, field in ipairs({ "from", "to", "room", "type", "stanza_id", "bytes" }) do
 		if event[field] == nil then event[field] = json.null; end
 	end
-	if event.content then event.content = array(event.content); end -- an empty list must not become an object
+	-- an empty list must not become an object
+	for _, field in ipairs({ "content", "matched" }) do
+		if event[field] then event[field] = array(event[field]); end
+	end
 	local ok, err = log_file:write(event);
 	if not ok then module:log("error", "Cannot write to %s: %s; what cannot be recorded is refused", event_path, err); end
 	return ok;
@@ -119,15 +124,47 @@ local RECORDED = { message = true; invitation = true; subscription = true; roste
 local refusals = floods.new(record, now, module:get_option_period("sallyport_stream_events", 60));
 core.refusals = refusals;
 
+-- What this module sends itself, as the presence of somebody who left a contact list.
+local own = setmetatable({}, { __mode = "k" });
+
+-- What the site's own rules say of something that may pass: the last question, since they look through all of its text.
+local function by_rules(stanza, seen, verdict)
+	if verdict.verdict == "refused" or not seen.look or seen.answer or not core.rules then return verdict; end
+	local hits = core.rules:met(stanza, seen, instant());
+	if #hits == 0 then return verdict; end
+	local gravest = rules.gravest(hits);
+	if gravest.action == "refuse" then
+		verdict = verdicts.refuse("content");
+		verdict.reason = gravest.reason;
+	end
+	verdict.matched, verdict.action, verdict.warning = {}, gravest.action, gravest.action == "warn" and gravest.reason or nil;
+	for at, rule in ipairs(hits) do verdict.matched[at] = rule.id; end
+	return verdict;
+end
+
+-- A person of the site is told: the sender, on the device with which it was sent; of something from outside its reader.
+local function warn(event, seen, verdict)
+	if not verdict.warning or verdict.verdict == "refused" then return; end
+	local stanza = event.stanza;
+	local to = seen.direction == "in" and jid.bare(stanza.attr.to) or stanza.attr.from;
+	local text = seen.direction == "in" and ("About what %s sends you: %s"):format(jid.bare(stanza.attr.from), verdict.warning)
+		or verdict.warning;
+	local message = st.message({ type = "headline"; from = module.host; to = to }, text);
+	own[message] = true;
+	module:send(message);
+end
+
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
+	verdict = by_rules(event.stanza, seen, verdict);
 	if verdict.verdict == "refused" and seen.direction == "in" then
 		refusals:refused(jid.host(event.stanza.attr.from) or "", facts.event(event.stanza, seen, verdict, where));
-	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words then
+	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words or verdict.matched then
 		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
 			return verdicts.refuse("log");
 		end
 	end
+	warn(event, seen, verdict);
 	return verdict;
 end
 
@@ -156,9 +193,6 @@ local function outbound(event)
 	return nil;
 end
 
--- `own` holds what this module sends itself, as the presence of somebody who left a contact list.
-local own = setmetatable({}, { __mode = "k" });
-
 local function inbound(event)
 	local stanza = event.stanza;
 	if own[stanza] or not stanza.attr.to then return nil; end
@@ -186,17 +220,37 @@ end
 
 -- Policy ---------------------------------------------------------------------------------------------------------
 
-local function read_policy()
-	local file, err = io.open(policy_path, "rb");
+local function read_file(path)
+	local file, err = io.open(path, "rb");
 	if not file then return nil, err; end
 	local text, why = file:read("*a");
 	file:close();
-	if not text then return nil, why; end
+	if not text then return nil, ("%s: %s"):format(path, why); end
 	return text;
 end
 
+-- A list is taken only when it is the very one that the policy was made with.
+-- @return name -> { lines }, or nil and what is wrong
+local function read_lists(digests)
+	local lists = {};
+	for name, digest in pairs(digests) do
+		local path = ("%s/%s.txt"):format(list_folder, name);
+		local text, err = read_file(path);
+		if not text then return nil, err; end
+		if hashes.sha256(text, true) ~= digest then return nil, ("%s is not the list that the policy names"):format(path); end
+		local lines = {};
+		for line in text:gmatch("[^\n]+") do lines[#lines + 1] = line; end
+		lists[name] = { lines = lines };
+	end
+	return lists;
+end
+
+local MEANS = {
+	ascii = encodings.idna.to_ascii; unicode = encodings.idna.to_unicode; cache = cache; now = now; null = json.null;
+};
+
 local function load_policy()
-	local text, err = read_policy();
+	local text, err = read_file(policy_path);
 	if not text then return nil, err; end
 	local data, why = json.decode(text);
 	if data == nil then return nil, ("%s is not JSON: %s"):format(policy_path, why or "unknown fault"); end
@@ -204,7 +258,9 @@ local function load_policy()
 	if #faults > 0 then
 		return nil, ("%s has %d fault(s): %s"):format(policy_path, #faults, table.concat(faults, "; "));
 	end
-	return policies.compile(data, json.null, encodings.idna.to_unicode), hashes.sha256(text, true);
+	local lists, missing = read_lists(data.lists);
+	if not lists then return nil, missing; end
+	return policies.compile(data, json.null, encodings.idna.to_unicode), hashes.sha256(text, true), rules.new(data, lists, MEANS);
 end
 
 local function refresh()
@@ -219,7 +275,7 @@ end
 --- Reads the policy file again. A bad file leaves the old policy in force.
 -- @return true, or nil and what is wrong
 local function reload()
-	local policy, digest = load_policy();
+	local policy, digest, compiled = load_policy();
 	if not policy then
 		core.fault = digest;
 		module:log("error", "Policy not loaded, %s: %s", core.policy and "the old one stays in force" or "nothing is delivered", digest);
@@ -227,7 +283,7 @@ local function reload()
 		return nil, digest;
 	end
 	if digest ~= core.digest or not core.policy then
-		core.policy, core.digest, core.loaded = policy, digest, events.timestamp(now());
+		core.policy, core.digest, core.loaded, core.rules = policy, digest, events.timestamp(now()), compiled;
 		refresh();
 	end
 	core.fault = nil;
@@ -245,7 +301,7 @@ local function status()
 		if policy:partner(domain, at) then partners[#partners + 1] = domain; end
 	end
 	table.sort(partners);
-	local text = read_policy();
+	local text = read_file(policy_path);
 	return json.encode_ordered({
 		state = core.policy and "in-force" or "no-policy"; domain = module.host;
 		sha256 = core.digest or json.null; loaded = core.loaded or json.null;
@@ -279,7 +335,7 @@ end
 
 -- Start ----------------------------------------------------------------------------------------------------------
 
-core.policy, core.digest, core.loaded, core.fault = nil, nil, nil, nil;
+core.policy, core.digest, core.loaded, core.fault, core.rules = nil, nil, nil, nil, nil;
 core.host, core.now, core.record, core.places = module.host, instant, record, places;
 core.judge = judge;
 accounts.start(core);
@@ -366,6 +422,6 @@ function module.unload()
 	filters.remove_filter_hook(bind_session);
 	federation.stop();
 	refusals:pass(true);
-	core.active, core.policy = false, nil;
+	core.active, core.policy, core.rules = false, nil, nil;
 	log_file:close();
 end

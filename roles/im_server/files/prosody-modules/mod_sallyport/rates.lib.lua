@@ -17,6 +17,7 @@ function M.new(new_cache, now)
 	return setmetatable({ senders = new_cache(10000); domains = new_cache(1000); answers = new_cache(10000); now = now }, rates);
 end
 
+--- Takes one token out of a bucket. @return whether there was one
 local function take(cache, key, now, burst, per_second)
 	local bucket = cache:get(key) or { tokens = burst; filled = now };
 	local elapsed = math.max(0, now - bucket.filled);
@@ -45,5 +46,7 @@ function rates:may_answer(sender)
 	self.answers:set(sender, now);
 	return true;
 end
+
+M.take = take;
 
 return M;

@@ -30,6 +30,7 @@ local REFUSALS = {
 	["forged"] = { "cancel", "not-allowed", "Copies of messages and answers of the archive come from the server only." };
 	["account-locked"] = { "cancel", "not-allowed", "Accounts are managed by the site and cannot be removed here." };
 	["archive-locked"] = { "cancel", "not-allowed", "The site decides what is archived; this cannot be changed here." };
+	["content"] = { "modify", "policy-violation", "A rule of this site does not let this pass." };
 	["log"] = { "wait", "resource-constraint", "The server cannot record this at the moment. Please try again later." };
 };
 

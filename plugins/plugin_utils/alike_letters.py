@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the table of letters that look alike, roles/im_server/files/prosody-modules/mod_sallyport/alike.lib.lua.
+
+    python -m ansible_collections.sallyport.im.plugins.plugin_utils.alike_letters confusables.txt >…/alike.lib.lua
+
+Needed only for a new version of Unicode; confusables.txt is that of Unicode Technical Standard 39.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+DRAWN = "(?:REGIONAL INDICATOR SYMBOL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL) LETTER"
+PLAIN = string.ascii_lowercase + string.digits
+HEAD = f"""-- SPDX-License-Identifier: GPL-3.0-or-later AND Unicode-3.0
+-- Letters and digits that people read as those of ASCII, and small for capital letters. Made from the data of Unicode
+-- {unicodedata.unidata_version} (NFKC, case, UTS 39) by plugins/plugin_utils/alike_letters.py; do not edit.
+-- luacheck: no max line length
+return {{"""
+
+
+def read_confusables(text: str) -> Mapping[str, str]:
+    """Read which marks look like one letter of ASCII.
+
+    Args:
+        text: confusables.txt (UTS 39): lines of source ; target ; kind, in hexadecimal.
+
+    Returns:
+        The small letter by the mark; of single marks only.
+    """
+    found = {}
+    for line in text.splitlines():
+        fields = [field.strip() for field in line.lstrip("\ufeff").partition("#")[0].split(";")]
+        if len(fields) >= 2 and all(len(field.split()) == 1 for field in fields[:2]):
+            source, target = (chr(int(field, 16)) for field in fields[:2])
+            if target.isascii() and target.isalpha():
+                found[source] = target.lower()
+    return found
+
+
+def plain_form(mark: str, confusables: Mapping[str, str]) -> str:
+    """Tell how a mark is compared.
+
+    Args:
+        mark: one character beyond ASCII.
+        confusables: see `read_confusables`.
+
+    Returns:
+        Letters or digits of ASCII, the small letter of a capital one, or nothing when the mark stands for itself. A
+        capital and its small letter always get the same.
+    """
+    small = mark.lower() if len(mark.lower()) == 1 else mark
+    for candidate in (small, small.upper()):
+        form = unicodedata.normalize("NFKC", candidate).casefold().replace("\N{COMBINING DOT ABOVE}", "")
+        if form and all(letter in PLAIN for letter in form):
+            return form
+        if candidate in confusables:
+            return confusables[candidate]
+    digit = unicodedata.digit(mark, None)
+    if digit is not None:
+        return str(digit)
+    drawn = re.fullmatch(f"{DRAWN} ([A-Z])", unicodedata.name(mark, ""))
+    if drawn:
+        return drawn[1].lower()
+    return small if small != mark else ""
+
+
+def table(confusables: Mapping[str, str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """Make the three parts of the table.
+
+    Args:
+        confusables: see `read_confusables`.
+
+    Returns:
+        Marks by what they are read as; pairs of capital and small letter; triples of a letter, the mark on it, and
+        both in one.
+    """
+    alike: dict[str, list[str]] = {}
+    small: list[str] = []
+    composed: list[str] = []
+    for code in range(0x80, 0x1F200):
+        mark = chr(code)
+        if unicodedata.category(mark)[0] in "CMZP" or 0xD800 <= code < 0xE000:
+            continue
+        form = plain_form(mark, confusables)
+        if form and form.isascii():
+            alike.setdefault(form, []).append(mark)
+        elif form:
+            small.append(mark + form)
+        parts = unicodedata.normalize("NFD", mark)
+        if len(parts) == 2 and parts[0] in string.ascii_lowercase and parts[1] < "\u0370":
+            composed.append(parts + mark)
+    return alike, small, composed
+
+
+def lines(alike: Mapping[str, list[str]], small: list[str], composed: list[str]) -> Iterator[str]:
+    """Write the table as a Lua module.
+
+    Args:
+        alike: see `table`, as the others.
+        small: pairs.
+        composed: triples.
+
+    Yields:
+        Its lines.
+    """
+    yield HEAD
+    yield "\talike = {"
+    for form, marks in sorted(alike.items()):
+        yield f'\t\t["{form}"] = "{"".join(marks)}";'
+    yield "\t};"
+    for name, words in (("small", small), ("composed", composed)):
+        yield f"\t{name} = [["
+        yield from textwrap.wrap(" ".join(words), 120, break_on_hyphens=False)
+        yield "]];"
+    yield "};"
+
+
+if __name__ == "__main__":
+    print("\n".join(lines(*table(read_confusables(Path(sys.argv[1]).read_text(encoding="utf-8"))))))

@@ -1,0 +1,236 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Finds the names of computers in a text, and says which of them are blocked, look like another one, or are not what the text
+-- of a link shows. What a name costs does not depend on how many are blocked. Pure.
+
+local folding = module:require "folding";
+local links = module:require "links";
+
+local M = {};
+
+local LONGEST_PATH, MOST_PARTS = 512, 20;
+local SHORTEST = 6; -- bytes of a name for which one letter more or less is an imitation and no coincidence
+
+local function percent_decoded(text)
+	return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end));
+end
+
+-- 127.1, 2130706433, 0x7f.0.0.1 are all the same address (inet_aton(3)).
+local function dotted(host)
+	local parts = {};
+	for part in (host .. "."):gmatch("([^.]*)%.") do
+		local value = part:find("^0%d+$") and tonumber(part, 8) or tonumber(part);
+		if not value or #parts == 4 or value < 0 then return host; end
+		parts[#parts + 1] = value;
+	end
+	local sum = 0;
+	for at = 1, #parts - 1 do sum = sum + parts[at] * 256 ^ (4 - at); end
+	sum = sum + parts[#parts];
+	if sum >= 4294967296 then return host; end
+	local made = {};
+	for at = 3, 0, -1 do made[#made + 1] = ("%d"):format(math.floor(sum / 256 ^ at) % 256); end
+	return table.concat(made, ".");
+end
+
+-- The path behind a name, with its slash, in small letters.
+local function path_at(text, behind)
+	return percent_decoded(text:sub(behind, behind + LONGEST_PATH):gsub("^:%d+", ""):match("^/[^%s\"'<>]*") or "");
+end
+
+--- The names in a text: wherever there is a dot in a run of letters, and numbers behind two slashes.
+-- @param text  as it was written
+-- @param means { ascii = function(name) -> its xn-- form or nil, unicode = function(name) -> the other way round }
+-- @return list of { host, ascii, text, places (where a path may begin) }, each name once
+function M.found(text, means)
+	local found, known = {}, {};
+	if not text:find("[./]") and not text:find("[\227\239]") then return found; end
+	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
+	local function add(name, behind)
+		local address = known[name];
+		if address == nil then
+			local host = links.host_of(name):gsub("^[.-]+", "");
+			if links.is_number(host) then host = dotted(host); end
+			address = host:find(".", 1, true) and { host = host; ascii = means.ascii(host) or host; text = text; places = {} } or false;
+			known[name], found[#found + 1] = address, address or nil;
+		end
+		if address then table.insert(address.places, behind); end
+	end
+	for first, run, behind in text:gmatch("()([%w.%%\128-\255-]+)()") do
+		if #run <= 1024 and (run:find("%.[^.]") or run:find("%%2[eE]") or text:sub(first - 2, first - 1) == "//") then
+			add(run, behind);
+			if run:find("[\128-\255]") then
+				-- words of another script may stand beside it without a space
+				for name in run:gmatch("[%w.%%-]+%.[%w.%%-]+") do add(name, behind); end
+			end
+		end
+	end
+	return found;
+end
+
+-- Blocked addresses -------------------------------------------------------------------------------------------------------
+
+--- Prepares a list: names, with all below them, and names with a path, with all below that.
+function M.blocklist(entries)
+	local list = { names = {}; pages = {} };
+	for _, entry in ipairs(entries) do
+		local host, path = entry:match("^([^/]*)(/.*)$");
+		if host then
+			list.pages[host] = list.pages[host] or {};
+			list.pages[host][path] = true;
+		else
+			list.names[entry] = true;
+		end
+	end
+	return list;
+end
+
+local function has_name(set, name)
+	while name do
+		if set[name] then return true; end
+		name = name:match("^[^.]*%.(.*)$");
+	end
+	return false;
+end
+
+local function has_page(paths, address)
+	for _, place in ipairs(address.places) do
+		local path, parts = path_at(address.text, place), 0;
+		if paths[path] then return true; end
+		for last in path:gmatch("()[/?#&]") do
+			parts = parts + 1;
+			if parts > MOST_PARTS then break; end
+			if last > 1 and paths[path:sub(1, last - 1)] then return true; end
+		end
+	end
+	return false;
+end
+
+--- Is one of these addresses blocked?
+-- @param lists     what M.blocklist returned
+-- @param addresses what M.found returned
+function M.blocked(lists, addresses)
+	for _, address in ipairs(addresses) do
+		for _, host in ipairs({ address.ascii, folding.fold(address.host) }) do
+			for _, list in ipairs(lists) do
+				local paths = list.pages[host];
+				if has_name(list.names, host) or paths and has_page(paths, address) then return true; end
+			end
+		end
+	end
+	return false;
+end
+
+-- Look-alikes ---------------------------------------------------------------------------------------------------------
+
+local function skeleton(name)
+	return (folding.fold(name):gsub("rn", "m"):gsub("vv", "w"):gsub("0", "o"):gsub("[1i]", "l"));
+end
+
+local function each_shorter(name, call)
+	for at = 1, #name do call(name:sub(1, at - 1) .. name:sub(at + 1)); end
+end
+
+-- One letter more, less or other, or two beside each other exchanged.
+local function is_near(one, other)
+	if #one > #other then one, other = other, one; end
+	if #other - #one > 1 then return false; end
+	local at = 1;
+	while at <= #one and one:byte(at) == other:byte(at) do at = at + 1; end
+	local rest, others = one:sub(at), other:sub(at);
+	if #one < #other then return rest == others:sub(2); end
+	return rest:sub(2) == others:sub(2) or rest:sub(1, 2) == others:sub(1, 2):reverse() and rest:sub(3) == others:sub(3);
+end
+
+--- Prepares the names that others may imitate. @param names list, in their xn-- form
+function M.imitated(names)
+	local made = { own = {}; hyphened = {}; skeletons = {}; near = {}; most_labels = 0; shortest = math.huge; longest = 0 };
+	local function note(key, name)
+		made.near[key] = made.near[key] or {};
+		table.insert(made.near[key], name);
+	end
+	for _, name in ipairs(names) do
+		made.own[name], made.hyphened[name:gsub("%.", "-")] = true, true;
+		made.skeletons[skeleton(name)] = true;
+		made.most_labels = math.max(made.most_labels, select(2, name:gsub("%.", "")) + 1);
+		if #name >= SHORTEST then
+			made.shortest, made.longest = math.min(made.shortest, #name), math.max(made.longest, #name);
+			note(name, name);
+			each_shorter(name, function(shorter) note(shorter, name); end);
+		end
+	end
+	return made;
+end
+
+local function is_imitation(imitated, name)
+	if imitated.skeletons[skeleton(name)] then return true; end
+	if #name < imitated.shortest - 1 or #name > imitated.longest + 1 then return false; end
+	local near = false;
+	local function look(key)
+		for _, other in ipairs(imitated.near[key] or {}) do near = near or is_near(name, other); end
+	end
+	look(name);
+	each_shorter(name, look);
+	return near;
+end
+
+-- The name of another as the beginning or a part of one's own: partner.example.evil.test, partner-example.test
+local function leans_on(imitated, host)
+	local labels = {};
+	for label in host:gmatch("[^.]+") do labels[#labels + 1] = label; end
+	for first = 1, #labels do
+		if imitated.hyphened[labels[first]] then return true; end
+		local name = labels[first];
+		for last = first + 1, math.min(#labels, first + imitated.most_labels - 1) do
+			name = name .. "." .. labels[last];
+			if imitated.own[name] then return true; end
+		end
+	end
+	return false;
+end
+
+--- Does one of these addresses look like one of those that others may imitate, and is none of them?
+function M.imitates(imitated, addresses, means)
+	for _, address in ipairs(addresses) do
+		if #address.ascii <= 253 and not has_name(imitated.own, address.ascii) then
+			if leans_on(imitated, address.ascii) then return true; end
+			local name = means.unicode(address.ascii) or address.host;
+			while name do
+				if is_imitation(imitated, name) then return true; end
+				name = name:match("^[^.]*%.(.*%..*)$");
+			end
+		end
+	end
+	return false;
+end
+
+-- Links that lie ----------------------------------------------------------------------------------------------------------
+
+local FILES = {};
+for ending in ([[
+	7z bmp bz2 c cfg conf csv doc docm docx eml exe gif gz html htm ico ics ini jpeg jpg js json log lua md mov mp3 mp4 msg odp ods odt ogg
+	pdf php png ppt pptx ps1 py rar rtf sh sql svg tar tif tiff toml txt wav webm webp xls xlsm xlsx xml xz yaml yml zip
+]]):gmatch("%S+") do FILES[ending] = true; end
+
+local function is_shown(address, text)
+	local ending = address.ascii:match("([^.]*)$");
+	if path_at(address.text, address.places[1]) ~= "" or text:lower():find("^%s*https?:") or address.ascii:find("^www%.") then return true; end
+	return ending:find("%a") ~= nil and not FILES[ending];
+end
+
+local function bare(host)
+	return (host:gsub("^www%.", ""));
+end
+
+--- Does the text of a link show another name than that to which it leads?
+-- @param anchors list of { href, text }
+function M.lies(anchors, means)
+	for _, anchor in ipairs(anchors) do
+		local target, shown = M.found(anchor.href, means)[1], M.found(anchor.text, means)[1];
+		if target and shown and is_shown(shown, anchor.text) then
+			local there, here = bare(target.ascii), bare(shown.ascii);
+			if not (links.is_below(there, here) or links.is_below(here, there)) then return true; end
+		end
+	end
+	return false;
+end
+
+return M;

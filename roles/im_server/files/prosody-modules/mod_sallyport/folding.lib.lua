@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Texts as they are compared: what looks alike is one letter, what is not seen is not there. Everything here takes time in
+-- proportion to the text's length. Pure.
+
+-- Prosody reads a library again for each place that asks for it, and this one has a table of many thousand marks.
+if module.sallyport_folding then return module.sallyport_folding; end
+
+local letters = module:require "alike";
+
+local M = {};
+module.sallyport_folding = M;
+
+-- What a reader does not see, but a program that looks for a name would stumble over: first and last mark of each range.
+local UNSEEN = {
+	{ 0xAD, 0xAD }, -- soft hyphen
+	{ 0x34F, 0x34F }, -- grapheme joiner
+	{ 0x61C, 0x61C }, -- Arabic letter mark
+	{ 0x115F, 0x1160 }, { 0x3164, 0x3164 }, { 0xFFA0, 0xFFA0 }, -- fillers of Hangul
+	{ 0x17B4, 0x17B5 }, -- vowels of Khmer that nobody writes
+	{ 0x180B, 0x180E }, -- Mongolian selectors and vowel separator
+	{ 0x200B, 0x200F }, -- zero width, directions
+	{ 0x2028, 0x202E }, -- separators, directions
+	{ 0x2060, 0x206F }, -- joiners, isolates
+	{ 0xFE00, 0xFE0F }, -- variation selectors
+	{ 0xFEFF, 0xFEFF }, -- byte order mark
+	{ 0xE0000, 0xE007F }, { 0xE0100, 0xE01EF }, -- tags, more selectors
+};
+
+-- Strokes and dots upon other letters that no language needs in so many.
+local UPON = { { 0x483, 0x489 }, { 0x1AB0, 0x1AFF }, { 0x1DC0, 0x1DFF }, { 0x20D0, 0x20FF }, { 0xFE20, 0xFE2F } };
+
+-- Other full stops that count as one in a name (RFC 3490, 3.1), and the wide forms of the marks in a link.
+local ALIKE = {
+	["\227\128\130"] = "."; ["\239\188\142"] = "."; ["\239\189\161"] = ".";
+	["\239\188\154"] = ":"; ["\239\188\143"] = "/";
+};
+
+-- Marks between words.
+local BETWEEN = {
+	{ 0x80, 0xA9 }, { 0xAB, 0xB1 }, { 0xB4, 0xB4 }, { 0xB6, 0xB8 }, { 0xBB, 0xBF }, { 0xD7, 0xD7 }, { 0xF7, 0xF7 },
+	{ 0x60C, 0x60D }, { 0x61B, 0x61B }, { 0x61F, 0x61F }, { 0x66A, 0x66D }, { 0x964, 0x965 }, { 0x2000, 0x2BFF }, { 0x2E00, 0x2E7F },
+	{ 0x3000, 0x3004 }, { 0x3008, 0x3030 }, { 0x30FB, 0x30FB }, { 0xFE10, 0xFE19 }, { 0xFE30, 0xFE6F }, { 0xFF5F, 0xFF65 },
+	{ 0xFFE0, 0xFFFD }, { 0x1F000, 0x1FAFF },
+};
+local DASHES = { { 0x2010, 0x2015 }, { 0x2212, 0x2212 }, { 0xFE58, 0xFE58 }, { 0xFE63, 0xFE63 }, { 0xFF0D, 0xFF0D } };
+
+-- A mark in UTF-8; busted may run on a Lua that has no library for it.
+local function encoded(code)
+	local function tail(shift) return 0x80 + math.floor(code / shift) % 64; end
+	if code < 0x800 then return string.char(0xC0 + math.floor(code / 64), tail(1)); end
+	if code < 0x10000 then return string.char(0xE0 + math.floor(code / 4096), tail(64), tail(1)); end
+	return string.char(0xF0 + math.floor(code / 262144), tail(4096), tail(64), tail(1));
+end
+
+local function add(set, ranges, instead)
+	for _, range in ipairs(ranges) do
+		for code = range[1], range[2] do set[encoded(code)] = instead; end
+	end
+end
+
+-- What stands for each of these marks when `instead` stands for those that are not seen.
+local function replacements(instead)
+	local set = {};
+	for mark, usual in pairs(ALIKE) do set[mark] = usual; end
+	add(set, UNSEEN, instead);
+	return set;
+end
+
+M.WITHOUT, M.APART = replacements(""), replacements(" ");
+
+local ONE = "[\194-\244][\128-\191]+"; -- a mark beyond ASCII
+
+local FOLDED = {};
+add(FOLDED, BETWEEN, " ");
+add(FOLDED, DASHES, "-");
+add(FOLDED, UPON, "");
+for code = 0xFF01, 0xFF5E do FOLDED[encoded(code)] = string.char(code - 0xFEE0):lower(); end
+for plain, marks in pairs(letters.alike) do
+	for mark in marks:gmatch(ONE) do FOLDED[mark] = plain; end
+end
+for capital, small in letters.small:gmatch("(" .. ONE .. ")(" .. ONE .. ")") do FOLDED[capital] = small; end
+for mark, usual in pairs(M.WITHOUT) do FOLDED[mark] = usual; end
+add(FOLDED, { { 0x2028, 0x2029 } }, " "); -- lines and paragraphs
+
+local COMPOSED = {};
+for apart, one in letters.composed:gmatch("(%l" .. ONE .. ")(" .. ONE .. ")") do COMPOSED[apart] = one; end
+
+--- A text with small letters, one kind of full stop, and something else for each mark that is not seen.
+-- @param marks WITHOUT or APART
+function M.plain(text, marks)
+	return (text:lower():gsub(ONE, marks));
+end
+
+--- A text as rules compare it: plain(), and letters of other alphabets that look alike are one; what is no letter and no
+-- digit of any is one of ASCII.
+function M.fold(text)
+	text = text:lower():gsub("%c", " ");
+	if not text:find("[\128-\255]") then return text; end
+	text = text:gsub(ONE, FOLDED);
+	if text:find("[\204\205]") then
+		text = text:gsub("%l[\204\205][\128-\191]", COMPOSED):gsub("\204[\128-\191]", ""):gsub("\205[\128-\175]", "");
+	end
+	return text;
+end
+
+-- Scripts without spaces between words, or with endings right behind (of China, Japan and Korea): each mark is a word.
+local WORD_BY_ITSELF = "([\227-\237][\128-\191]+)";
+
+--- The words of a folded text, in order.
+function M.words(text)
+	local words = {};
+	if text:find("[\227-\237]") then text = text:gsub(WORD_BY_ITSELF, " %1 "); end
+	for word in text:gmatch("[%w\128-\255]+") do words[#words + 1] = word; end
+	return words;
+end
+
+M.ONE = ONE;
+
+return M;

@@ -1,0 +1,290 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Finds numbers that prove themselves by their digits: payment cards, accounts, people. Each place of a text is looked at a
+-- bounded number of times. What could be any number counts only with its name in the same text. Pure.
+
+local M = {};
+
+-- Digits of issuers (ISO/IEC 7812): the first digits from and to, and how many there are in all.
+local ISSUERS = {
+	{ "4", "4", { [16] = true; [19] = true } }, -- Visa
+	{ "51", "55", { [16] = true } }, { "2221", "2720", { [16] = true } }, -- Mastercard
+	{ "34", "34", { [15] = true } }, { "37", "37", { [15] = true } }, -- American Express
+	{ "300", "305", { [14] = true } }, { "36", "36", { [14] = true } }, { "38", "39", { [14] = true } }, -- Diners Club
+	{ "6011", "6011", { [16] = true; [19] = true } }, { "644", "659", { [16] = true; [19] = true } }, -- Discover
+	{ "3528", "3589", { [16] = true; [19] = true } }, -- JCB
+	{ "62", "62", { [16] = true; [17] = true; [18] = true; [19] = true } }, -- UnionPay
+	{ "5018", "5018", { [16] = true } }, { "5020", "5020", { [16] = true } }, { "5038", "5038", { [16] = true } }, -- Maestro
+	{ "6759", "6759", { [16] = true } }, { "6761", "6763", { [16] = true } },
+};
+
+-- ISO/IEC 7812-1, annex B.
+local function luhn(digits)
+	local sum, double = 0, false;
+	for at = #digits, 1, -1 do
+		local digit = digits:byte(at) - 48;
+		if double then digit = digit * 2 > 9 and digit * 2 - 9 or digit * 2; end
+		sum, double = sum + digit, not double;
+	end
+	return sum % 10 == 0;
+end
+
+local function is_card(digits)
+	for _, issuer in ipairs(ISSUERS) do
+		local first = digits:sub(1, #issuer[1]);
+		if first >= issuer[1] and first <= issuer[2] and issuer[3][#digits] then
+			-- a number of one digit only is an example
+			return luhn(digits) and digits:find("[^" .. digits:sub(-1) .. "]") ~= nil;
+		end
+	end
+	return false;
+end
+
+local DAYS = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+local function is_date(day, month)
+	return DAYS[month] ~= nil and day >= 1 and day <= DAYS[month];
+end
+
+local function weighted(digits, weights)
+	local sum = 0;
+	for at, weight in ipairs(weights) do sum = sum + weight * (digits:byte(at) - 48); end
+	return sum;
+end
+
+-- Fødselsnummer and D-nummer (day + 40), H-nummer (month + 40): two check digits.
+local FIRST_NO, SECOND_NO = { 3, 7, 6, 1, 8, 9, 4, 5, 2, 1 }, { 5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1 };
+
+local function is_norwegian(digits)
+	local day, month = tonumber(digits:sub(1, 2)), tonumber(digits:sub(3, 4));
+	return #digits == 11 and is_date(day > 40 and day - 40 or day, month > 40 and month - 40 or month)
+		and weighted(digits, FIRST_NO) % 11 == 0 and weighted(digits, SECOND_NO) % 11 == 0;
+end
+
+-- Personnummer and samordningsnummer (day + 60): Luhn over ten digits.
+local function is_swedish(digits)
+	local ten = digits:sub(-10);
+	local day = tonumber(ten:sub(5, 6));
+	return (#digits == 10 or digits:find("^19") or digits:find("^20")) and is_date(day > 60 and day - 60 or day, tonumber(ten:sub(3, 4)))
+		and luhn(ten);
+end
+
+-- Burgerservicenummer: the test of eleven.
+local function is_dutch(digits)
+	return #digits == 9 and weighted(digits, { 9, 8, 7, 6, 5, 4, 3, 2, -1 }) % 11 == 0 and digits ~= "000000000";
+end
+
+-- Steuerliche Identifikationsnummer: one of the first ten digits stands there twice or three times; ISO/IEC 7064, MOD 11,10.
+local function is_german(digits)
+	if #digits ~= 11 or digits:sub(1, 1) == "0" then return false; end
+	local times, product = {}, 10;
+	for at = 1, 10 do
+		local digit = digits:byte(at) - 48;
+		times[digit] = (times[digit] or 0) + 1;
+		local sum = (digit + product) % 10;
+		product = (sum == 0 and 10 or sum) * 2 % 11;
+	end
+	local repeated = 0;
+	for _, count in pairs(times) do
+		if count > 3 then return false; end
+		if count > 1 then repeated = repeated + 1; end
+	end
+	return repeated == 1 and (11 - product) % 10 == digits:byte(11) - 48;
+end
+
+-- Social Security number: no check digit, so only its form (SSA, POMS RM 10201.035).
+local function is_american(digits)
+	local area = digits:sub(1, 3);
+	return #digits == 9 and area ~= "000" and area ~= "666" and area < "900" and digits:sub(4, 5) ~= "00" and digits:sub(6) ~= "0000";
+end
+
+-- For each: the check; the forms in which it counts by itself, as lengths of its groups of digits; whether any groups do
+-- that are all there is; and words that must be there for other forms.
+local function named(list)
+	local set = {};
+	for word in list:gmatch("%S+") do set[word] = true; end
+	return set;
+end
+
+local KINDS = {
+	["card"] = {
+		check = is_card; whole = true; least = 14; most = 19;
+		forms = named "14 15 16 17 18 19 4-4-4-4 4-4-4-4-3 4-6-5 4-6-4 8-8";
+	};
+	["id-no"] = { check = is_norwegian; whole = true; least = 11; most = 11; forms = named "11 6-5 2-2-2-5 2-2-2-3-2 6-3-2" };
+	["id-se"] = {
+		check = is_swedish; least = 10; most = 12; forms = named "12 8-4 6-4 4-2-2-4"; loose = named "10";
+		words = named "personnummer personnumret personnr pnr samordningsnummer";
+	};
+	["id-nl"] = {
+		check = is_dutch; least = 9; most = 9; forms = {}; loose = named "9 3-3-3 4-2-3"; words = named "bsn burgerservicenummer sofinummer";
+	};
+	["id-de"] = {
+		check = is_german; least = 11; most = 11; forms = named "2-3-3-3"; loose = named "11";
+		words = named "steuer steuerid idnr identifikationsnummer steueridentifikationsnummer steuernummer";
+	};
+	["id-us"] = {
+		check = is_american; least = 9; most = 9; forms = named "3-2-4"; loose = named "9"; words = named "ssn social";
+	};
+};
+
+local MOST_GROUPS = 5; -- of a form
+
+local function has_one(words, present)
+	for word in pairs(words) do
+		if present[word] then return true; end
+	end
+	return false;
+end
+
+local function in_single(digits, kind)
+	for first = 1, #digits - kind.least + 1 do
+		for length = kind.least, math.min(kind.most, #digits - first + 1) do
+			if kind.check(digits:sub(first, first + length - 1)) then return true; end
+		end
+	end
+	return false;
+end
+
+-- Looks at the groups of digits that stand together, from each of them on.
+local function in_groups(groups, kind, present)
+	local whole = 0;
+	for _, group in ipairs(groups) do whole = whole + #group; end
+	if kind.whole and groups.close and whole >= kind.least and whole <= kind.most and kind.check(table.concat(groups)) then return true; end
+	if groups.single and kind.whole then return in_single(table.concat(groups), kind); end
+	for first = 1, #groups do
+		local digits, form = "", "";
+		for at = first, math.min(#groups, first + MOST_GROUPS - 1) do
+			digits, form = digits .. groups[at], (at > first and form .. "-" or "") .. #groups[at];
+			if #digits > kind.most then break; end
+			if #digits >= kind.least then
+				local fits = kind.forms[form] or kind.loose and kind.loose[form] and has_one(kind.words, present);
+				if fits and kind.check(digits) then return true; end
+			end
+		end
+	end
+	return false;
+end
+
+-- A date is no part of a longer number, nor is an address of IPv4.
+local OTHERS = {
+	"%f[%w.]%d%d?%d?%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?%f[^%w.]",
+	"%f[%d][12][09]%d%d[-./][01]?%d[-./][0-3]?%d%f[%D]", "%f[%d][0-3]?%d[-./][01]?%d[-./][12][09]%d%d%f[%D]",
+};
+
+local SHORTEST = 9; -- digits
+
+-- Digits that stand one by one are looked at apart from what is beside them.
+local function add_single(found, groups)
+	local single = { close = true };
+	if #groups == #table.concat(groups) then groups.single = true; end
+	for at = 1, #groups + 1 do
+		if groups[at] and #groups[at] == 1 then
+			single[#single + 1] = groups[at];
+		else
+			if #single >= SHORTEST and #single < #groups then
+				single.single = true;
+				found[#found + 1] = single;
+			end
+			single = { close = true };
+		end
+	end
+end
+
+-- Runs of digits with up to three marks between two of them: lists of groups.
+local function runs(text)
+	if text:find("%d[-./]%d") then
+		for _, other in ipairs(OTHERS) do text = text:gsub(other, "|"); end
+	end
+	local found, groups = {}, nil;
+	local function over()
+		found[#found + 1] = groups;
+		add_single(found, groups);
+	end
+	for run in text:gmatch("%d[%d ._/+-]*") do
+		groups = { close = true };
+		for between, group in run:gmatch("(%D*)(%d+)") do
+			if #between > 3 then
+				over();
+				groups = { close = true };
+			end
+			if #between > 1 or between == "/" and #group > 4 then groups.close = false; end
+			groups[#groups + 1] = group;
+		end
+		over();
+	end
+	return found;
+end
+
+-- Characters of an account number by country (SWIFT IBAN registry).
+local IBAN = {};
+for country, length in ([[
+	ad24 ae23 al28 at20 az28 ba20 be16 bg22 bh22 bi27 br29 by28 ch21 cr22 cy28 cz24 de22 dj27 dk18 do28 ee20 eg29 es24 fi18 fk18
+	fo18 fr27 gb22 ge22 gi23 gl18 gr27 gt28 hr21 hu28 ie22 il23 iq23 is26 it27 jo30 kw30 kz20 lb28 lc32 li21 lt20 lu20 lv21 ly25
+	mc27 md24 me22 mk19 mn20 mr27 mt31 mu30 ni28 nl18 no15 om23 pk24 pl28 ps29 pt25 qa29 ro24 rs22 ru33 sa24 sc31 sd18 se24 si19
+	sk24 sm27 so23 st25 sv28 tl23 tn24 tr26 ua29 va22 vg24 xk20 ye30
+]]):gmatch("(%a%a)(%d+)") do IBAN[country] = tonumber(length); end
+
+-- ISO 13616, ISO/IEC 7064 MOD 97-10.
+local function is_iban(text)
+	local rest = 0;
+	for mark in (text:sub(5) .. text:sub(1, 4)):gmatch("%w") do
+		local value = tonumber(mark, 36);
+		rest = (value > 9 and rest * 100 + value or rest * 10 + value) % 97;
+	end
+	return rest == 1;
+end
+
+-- Digits alone behind the country and the check; four letters and digits; elsewhere letters and digits as it comes.
+local ONLY_DIGITS = named "ae at ba be cz de dk ee es fi hr hu il is lt me no pl pt rs se si sk tn xk";
+local BANK_FIRST = named "bg gb gi ie lv nl pk ro vg";
+
+local function has_shape(text, country)
+	if ONLY_DIGITS[country] then return not text:find("%a", 5); end
+	return not BANK_FIRST[country] or text:find("^%a%a%a%a%d", 5) ~= nil;
+end
+
+-- From a word on: its marks and those of the words behind it, as many as the country has.
+local function has_iban(words)
+	for first, word in ipairs(words) do
+		local start = word;
+		for at = first + 1, math.min(#words, first + 3) do
+			if #start >= 4 then break; end
+			start = start .. words[at];
+		end
+		local length = start:find("^%a%a%d%d") and IBAN[start:sub(1, 2)];
+		if length then
+			local text, at = "", first;
+			local country = start:sub(1, 2);
+			while words[at] and #text < length do
+				-- a word of letters is the bank's, or no part of it
+				if #text >= 4 and words[at]:find("^%a%a+$") and not BANK_FIRST[country] then break; end
+				text, at = text .. words[at], at + 1;
+			end
+			if #text == length and not text:find("%W") and has_shape(text, country) and is_iban(text) then return true; end
+		end
+	end
+	return false;
+end
+
+--- The kinds of numbers that there are, as a set.
+M.KINDS = { iban = true };
+for name in pairs(KINDS) do M.KINDS[name] = true; end
+
+--- Is there a number of one of these kinds?
+-- @param kinds list of names
+-- @param text  { folded = text; words = list of its words; present = set of them; runs = made here }
+function M.found(kinds, text)
+	for _, name in ipairs(kinds) do
+		if name == "iban" then
+			if has_iban(text.words) then return true; end
+		else
+			text.runs = text.runs or runs(text.folded);
+			for _, groups in ipairs(text.runs) do
+				if in_groups(groups, KINDS[name], text.present) then return true; end
+			end
+		end
+	end
+	return false;
+end
+
+return M;

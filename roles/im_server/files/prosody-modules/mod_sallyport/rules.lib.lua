@@ -1,0 +1,258 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The site's own rules about what is written: each is a list of conditions that must all hold. They are asked last, when
+-- nothing else refuses. docs/rules.md describes them. Pure.
+
+local addresses = module:require "addresses";
+local folding = module:require "folding";
+local keywords = module:require "keywords";
+local numbers = module:require "numbers";
+local rates = module:require "rates";
+local texts = module:require "texts";
+
+local M = {};
+
+-- What one person wrote to the same reader just before is read together with what she writes now.
+local REMEMBERED_SECONDS, REMEMBERED_BYTES, REMEMBERED_PAIRS, RATED = 60, 2048, 5000, 10000;
+
+local UPLOAD = "urn:xmpp:http:upload:0"; -- XEP-0363
+local GRAVITY = { log = 1; warn = 2; refuse = 3 };
+
+local rules = {};
+rules.__index = rules;
+
+local function set_of(list)
+	local set = {};
+	for _, value in ipairs(list) do set[value] = true; end
+	return set;
+end
+
+-- Nil for a list that is left out: then anybody is meant, and with an empty one nobody.
+local function set_or_nil(list, null)
+	return list ~= nil and list ~= null and set_of(list) or nil;
+end
+
+-- Of many rules that use the same list it is prepared once.
+local function prepared(lists, kind, names, make)
+	local made = {};
+	for _, name in ipairs(names) do
+		local list = lists[name];
+		list[kind] = list[kind] or make(list.lines);
+		made[#made + 1] = list[kind];
+	end
+	return made;
+end
+
+local function keyword_set(phrases)
+	local set = keywords.new();
+	for _, phrase in ipairs(phrases) do set:add(phrase); end
+	return set;
+end
+
+local function compile_rule(rule, lists, imitated, null)
+	local made = {
+		id = rule.id; reason = rule.reason; action = rule.action; directions = set_of(rule.directions);
+		from = set_or_nil(rule.from, null); to = set_or_nil(rule.to, null); to_rooms = set_of(rule.to_rooms);
+		hours = rule.hours; rate = rule.rate ~= null and rule.rate or nil; patterns = {}; validators = rule.validators;
+		keywords = prepared(lists, "keywords", rule.keyword_lists, keyword_set);
+		blocked = prepared(lists, "blocked", rule.blocked_lists, addresses.blocklist);
+		imitated = rule.lookalike and imitated or nil; lying = rule.lying;
+		extensions = set_of(rule.extensions); media_types = set_of(rule.media_types);
+	};
+	if #rule.keywords > 0 then table.insert(made.keywords, keyword_set(rule.keywords)); end
+	if #rule.blocked > 0 then table.insert(made.blocked, addresses.blocklist(rule.blocked)); end
+	for at, pattern in ipairs(rule.patterns) do made.patterns[at] = keywords.pattern(pattern); end
+	made.about_words = #made.keywords + #made.patterns + #made.validators > 0;
+	made.about_links = #made.blocked > 0 or made.imitated ~= nil or made.lying;
+	made.about_files = #rule.extensions + #rule.media_types > 0;
+	return made;
+end
+
+--- Prepares the rules of a policy without faults.
+-- @param policy the document: rules, names (that others may imitate), zone
+-- @param lists  name -> { lines }
+-- @param means  { ascii, unicode (see addresses.lib.lua), cache = function(size) -> see rates.lib.lua, now = function() -> seconds,
+--               null }
+function M.new(policy, lists, means)
+	local made = setmetatable({
+		list = {}; zone = policy.zone; means = means;
+		recent = means.cache(REMEMBERED_PAIRS); rated = means.cache(RATED);
+	}, rules);
+	local imitated = addresses.imitated(policy.names);
+	for at, rule in ipairs(policy.rules) do
+		made.list[at] = compile_rule(rule, lists, imitated, means.null);
+		made.about_words = made.about_words or made.list[at].about_words;
+	end
+	return made;
+end
+
+-- Days since 1970 (proleptic Gregorian calendar).
+local function days_of(year, month, day)
+	if month <= 2 then year, month = year - 1, month + 12; end
+	return 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+		+ math.floor((153 * (month - 3) + 2) / 5) + day - 719469;
+end
+
+-- Day of the week, from Monday as 1, and minute of the day, so many minutes east of UTC.
+local function local_time(instant, offset)
+	local year, month, day, hour, minute = instant:match("^(%d+)-(%d+)-(%d+)T(%d+):(%d+)");
+	local minutes = days_of(tonumber(year), tonumber(month), tonumber(day)) * 1440 + hour * 60 + minute + offset;
+	return math.floor(minutes / 1440 + 3) % 7 + 1, minutes % 1440;
+end
+
+local function offset_at(zone, instant)
+	local offset = 0;
+	for _, change in ipairs(zone) do
+		if change[1] > instant then break; end
+		offset = change[2];
+	end
+	return offset;
+end
+
+-- A span that ends before it begins goes over midnight, and belongs to the day on which it begins.
+local function is_within(span, day, minute)
+	if span.from < span["until"] then return span.days[day] and minute >= span.from and minute < span["until"]; end
+	return span.days[day] and minute >= span.from or span.days[(day + 5) % 7 + 1] and minute < span["until"];
+end
+
+--- Is it one of these hours?
+-- @param hours list of { days = list of 1 (Monday) to 7, from, until (minutes of the day), utc }
+-- @param zone  list of { instant from which on, minutes east of UTC }, in order
+function M.in_hours(hours, zone, instant)
+	for _, span in ipairs(hours) do
+		local day, minute = local_time(instant, span.utc and 0 or offset_at(zone, instant));
+		if is_within({ days = set_of(span.days); from = span.from; ["until"] = span["until"] }, day, minute) then return true; end
+	end
+	return #hours == 0;
+end
+
+-- Who and when; costs next to nothing.
+local function may_apply(self, rule, seen, instant)
+	if not rule.directions[seen.direction or "inside"] then return false; end
+	if rule.from and not (seen.source == "person" and rule.from[seen.from]) then return false; end
+	if rule.to then
+		local person = seen.occupant or (seen.target == "person" or seen.target == "self") and seen.to;
+		local room = seen.target == "room" and seen.to;
+		if not (person and rule.to[person] or room and rule.to_rooms[room]) then return false; end
+	end
+	return M.in_hours(rule.hours, self.zone, instant);
+end
+
+local function has_file(rule, stanza)
+	local request = stanza.name == "iq" and stanza.tags[1];
+	if not (request and request.attr.xmlns == UPLOAD and request.name == "request") then return false; end
+	local name = folding.fold(request.attr.filename or "");
+	local kind = (request.attr["content-type"] or ""):lower():match("^[^;%s]*");
+	if rule.media_types[kind] or rule.media_types[(kind:match("^[^/]*/") or "") .. "*"] then return true; end
+	-- "a.exe ", "a.exe." and "a.pdf.exe" are programs as well
+	local ending = (name:match("^.*[^%s.]") or ""):match("^.*%.([^.]*)$");
+	return ending ~= nil and rule.extensions[ending] ~= nil;
+end
+
+local function has_words(rule, text)
+	for _, set in ipairs(rule.keywords) do
+		if set:found(text) then
+			return (#rule.patterns == 0 or keywords.fits(rule.patterns, text))
+				and (#rule.validators == 0 or numbers.found(rule.validators, text));
+		end
+	end
+	return #rule.keywords == 0 and (#rule.patterns == 0 or keywords.fits(rule.patterns, text))
+		and (#rule.validators == 0 or numbers.found(rule.validators, text));
+end
+
+local function has_link(rule, found, means)
+	return #rule.blocked > 0 and addresses.blocked(rule.blocked, found.addresses)
+		or rule.imitated ~= nil and addresses.imitates(rule.imitated, found.addresses, means)
+		or rule.lying and addresses.lies(found.anchors, means);
+end
+
+local function is_rated(self, rule, seen)
+	if not rule.rate then return true; end
+	local key = table.concat({ rule.id, seen.from or seen.contact or "", seen.domain or "" }, "\0");
+	return not rates.take(self.rated, key, self.means.now(), rule.rate.messages, rule.rate.messages / (rule.rate.minutes * 60));
+end
+
+-- A message, or something with words in it; typing and receipts have none.
+local function says_something(stanza, found)
+	return stanza.name == "message" and #found.pieces > 0;
+end
+
+local function read(stanza, means)
+	local found = texts.read(stanza);
+	local folded = {};
+	found.addresses = {};
+	for at, piece in ipairs(found.pieces) do
+		folded[at] = folding.fold(piece);
+		for _, address in ipairs(addresses.found(piece, means)) do table.insert(found.addresses, address); end
+	end
+	found.text = keywords.prepare(table.concat(folded, "\n"));
+	return found;
+end
+
+local function key_of(stanza)
+	local from, to = stanza.attr.from or "", stanza.attr.to or "";
+	return from:gsub("/.*", "") .. "\0" .. to:gsub("/.*", "");
+end
+
+local function last_word(text)
+	local words = text:match("^.*[%w\128-\255]");
+	return words and words:sub(words:match("^.*[^%w\128-\255]()") or 1);
+end
+
+-- What came before and what comes now, in one text; a word may be cut where the one ends and the other begins.
+local function joined(self, stanza, found)
+	local before = self.recent:get(key_of(stanza));
+	if not before or self.means.now() - before.at > REMEMBERED_SECONDS or self.means.now() < before.at then return nil; end
+	local last, first = last_word(before.folded), found.text.folded:match("^[^%w\128-\255]*([%w\128-\255]+)");
+	local cut = last and first and "\n" .. last .. first or "";
+	return keywords.prepare(before.folded .. " " .. found.text.folded .. cut), before;
+end
+
+local function remember(self, stanza, found, before)
+	local folded = found.text.folded;
+	if stanza.name ~= "message" or not folded:find("%S") then return; end
+	if before then folded = before.folded .. " " .. folded; end
+	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[\128-\191]+", ""); end
+	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now() });
+end
+
+--- Which rules does this stanza meet?
+-- @param stanza  not deeper than facts.lib.lua lets pass
+-- @param seen    its facts
+-- @param instant the time, see policy.lib.lua
+-- @return list of rules { id, action, reason }, empty when there is none
+function rules:met(stanza, seen, instant)
+	local hits, wanted = {}, {};
+	for _, rule in ipairs(self.list) do
+		if may_apply(self, rule, seen, instant) then wanted[#wanted + 1] = rule; end
+	end
+	if #wanted == 0 and not self.about_words then return hits; end
+	local found = read(stanza, self.means);
+	local together, before;
+	if self.about_words then together, before = joined(self, stanza, found); end
+	for _, rule in ipairs(wanted) do
+		local hit = rule.about_files or rule.about_words or says_something(stanza, found);
+		if hit and rule.about_files then hit = has_file(rule, stanza); end
+		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
+		if hit and rule.about_words then hit = has_words(rule, found.text) or together ~= nil and has_words(rule, together); end
+		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
+	end
+	if not self.about_words then return hits; end
+	if #hits == 0 then
+		remember(self, stanza, found, before);
+	elseif M.gravest(hits).action ~= "refuse" then
+		-- it has been read, and is not met again with the next word; what was refused has not, and the rest of it may follow
+		self.recent:set(key_of(stanza), nil);
+	end
+	return hits;
+end
+
+--- The gravest of these rules. @param hits not empty
+function M.gravest(hits)
+	local gravest = hits[1];
+	for _, rule in ipairs(hits) do
+		if GRAVITY[rule.action] > GRAVITY[gravest.action] then gravest = rule; end
+	end
+	return gravest;
+end
+
+return M;

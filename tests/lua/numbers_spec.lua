@@ -1,0 +1,155 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- What the validators and keywords find, and above all what they do not.
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+local folding, keywords = helper.load("sallyport", "folding"), helper.load("sallyport", "keywords");
+local numbers = helper.load("sallyport", "numbers");
+
+local function found(kind, text) return numbers.found({ kind }, keywords.prepare(folding.fold(text))); end
+
+-- Numbers of documentation and of tests of their issuers; nobody has them.
+local FOUND = {
+	["card"] = {
+		"4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "4111.1111.1111.1111", "4111 1111-1111.1111", "４１１１１１１１１１１１１１１１",
+		"5555555555554444", "2223003122003222", "378282246310005", "3782 822463 10005", "30569309025904", "3056 930902 5904", "6011111111111117", "3530111333300000",
+		"4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "41-11-11-11-11-11-11-11", "card:4111111111111111.", "x4111111111111111x", "٤١١١١١١١١١١١١١١١", "4111\226\128\1391111\194\1731111 1111",
+		"tel 5 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 and 22", "4111_1111_1111_1111", "2026-11-28 4111 1111 1111 1111",
+	},
+	["iban"] = { "DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "NO93 8601 1117 947", "SE45 5000 0000 0583 9825 7466", "gb29nwbk60161331926819", "ＤＥ89-3704-0044-0532-0130-00", "IBAN:NL91ABNA0417164300", "I B A N D E 8 9 3 7 0 4 0 0 4 4 0 5 3 2 0 1 3 0 0 0" },
+	["id-no"] = { "01010750160", "010107 50160", "01 01 07 50160", "0 1 0 1 0 7 5 0 1 6 0" },
+	["id-se"] = { "811218-9876", "19811218-9876", "198112189876", "811278-9873", "811218+9876", "pnr 8112189876" },
+	["id-nl"] = { "BSN 111222333", "bsn: 1112.22.333" },
+	["id-de"] = { "86 095 742 719", "Steuer-ID: 86095742719" },
+	["id-us"] = { "078-05-1120", "078 05 1120", "SSN 078051120" },
+};
+local NOT_FOUND = {
+	["card"] = { "4111111111111112", "1111111111111111", "4444444444444444", "411111111111111", "9111111111111111", "4500012345 2026-11-28", "41.11.2026 11111111111111", "12345678901234567890123", "4111 1111 1111", "4111, 1111, 1111, 1111", "4111\n1111" },
+	["iban"] = { "DE88370400440532013000", "DE8937040044053201300", "XX89370400440532013000", "de89", "DE 89" },
+	["id-no"] = { "01010750161", "41131089393", "00000000000", "12345678901" },
+	["id-se"] = { "811218-9875", "8112189876", "070-123 45 67", "811378-9876", "18112189876" },
+	["id-nl"] = { "111222333", "bsn 111222334", "BSN" },
+	["id-de"] = { "86095742719", "Steuer 86095742718", "Steuer 01234567890" },
+	["id-us"] = { "078051120", "000-05-1120", "666-05-1120", "900-05-1120", "078-00-1120", "078-05-0000", "078-051-120" },
+};
+
+for kind, texts in pairs(FOUND) do
+	for _, text in ipairs(texts) do
+		it(("%s is found in %q"):format(kind, text), function() assert.is_true(found(kind, text)); end);
+	end
+end
+for kind, texts in pairs(NOT_FOUND) do
+	for _, text in ipairs(texts) do
+		it(("%s is not found in %q"):format(kind, text), function() assert.is_false(found(kind, text)); end);
+	end
+end
+
+describe("5,000 ordinary sentences in six languages", function()
+	-- made the same way each time: a generator of our own (Park and Miller)
+	local state = 20260101;
+	local function random(most)
+		state = state * 16807 % 2147483647;
+		return state % most + 1;
+	end
+	local function one_of(list) return list[random(#list)]; end
+	local function digits(count)
+		local made = tostring(random(9));
+		for _ = 2, count do made = made .. (random(10) - 1); end
+		return made;
+	end
+	local function spread(...)
+		local made = {};
+		for at, count in ipairs({ ... }) do made[at] = digits(count); end
+		return table.concat(made, " ");
+	end
+
+	local SENTENCES = {
+		{ "Could you look at order %s before %s? My number is %s.", "The invoice %s of %s is over %s, please pay it.", "We meet at %s in room %s, call %s when you are late.", "The part %s weighs %s and costs %s.", "Tracking: %s, delivered %s.", "The secretary resigned on %s, see ticket %s and %s." },
+		{ "Kan du titta på order %s före %s? Mitt nummer är %s.", "Fakturan %s från %s är på %s.", "Vi ses %s i rum %s, ring %s om du blir sen.", "Artikel %s väger %s och kostar %s." },
+		{ "Kan du se på ordre %s før %s? Nummeret mitt er %s.", "Fakturaen %s av %s er på %s.", "Vi møtes %s på rom %s, ring %s.", "Kunde %s har bedt om %s innen %s." },
+		{ "Kannst du dir Auftrag %s bis %s ansehen? Meine Nummer ist %s.", "Die Rechnung %s vom %s beträgt %s.", "Wir treffen uns am %s in Raum %s, ruf %s an.", "Kundennummer %s, Vorgang %s, Betrag %s." },
+		{ "Kun je order %s voor %s bekijken? Mijn nummer is %s.", "De factuur %s van %s is %s.", "We zien elkaar %s in kamer %s, bel %s.", "Klant %s vraagt om %s op %s." },
+		{ "Peux-tu regarder la commande %s avant le %s ? Mon numéro est le %s.", "La facture %s du %s est de %s.", "Заказ %s от %s, сумма %s.", "Позвони мне %s, комната %s, заказ %s." },
+	};
+	local THINGS = {
+		function() return digits(4 + random(6)); end, -- orders, customers, tickets
+		function() return one_of({ "PO-", "INV", "A", "#", "TCK-" }) .. digits(5 + random(5)); end,
+		function() return ("20%02d-%02d-%02d"):format(20 + random(9), random(12), random(28)); end,
+		function() return ("%d.%d.20%02d %02d:%02d"):format(random(28), random(12), 20 + random(9), random(24) - 1, random(60) - 1); end,
+		function() return ("%d %s"):format(random(28), one_of({ "May", "maj", "mai", "Mai", "mei", "мая" })); end,
+		function() return "07" .. random(9) .. "-" .. spread(3, 2, 2); end, -- telephone numbers
+		function() return "+46 70 " .. spread(3, 2, 2); end,
+		function() return "+47 " .. spread(2, 2, 2, 2); end,
+		function() return "0" .. digits(3) .. "/" .. digits(7); end,
+		function() return "+49 " .. spread(3, 8); end,
+		function() return "(555) " .. digits(3) .. "-" .. digits(4); end,
+		function() return spread(3, 3) .. " kr"; end, -- amounts
+		function() return digits(2) .. "." .. digits(3) .. "," .. digits(2) .. " €"; end,
+		function() return "$" .. digits(1) .. "," .. digits(3) .. "," .. digits(3); end,
+		function() return digits(3) .. " kg"; end,
+		function() return ("10.%d.%d.%d"):format(random(254), random(254), random(254)); end,
+		function() return "v" .. random(9) .. "." .. random(20) .. "." .. random(99); end,
+		function() return digits(8) .. "-" .. digits(4); end, -- part numbers that look like more
+		function() return "https://shop.example/item/" .. digits(7); end,
+		function() return "00" .. digits(18); end, -- a parcel (SSCC)
+		function() return digits(5) .. " " .. one_of({ "Umeå", "Oslo", "Köln", "Delft", "Austin" }); end,
+		function() return random(60) .. ":" .. random(59); end,
+	};
+
+	local sentences = {};
+	for at = 1, 5000 do
+		local thing = function() return one_of(THINGS)(); end;
+		sentences[at] = one_of(one_of(SENTENCES)):format(thing(), thing(), thing());
+	end
+
+	local WORDS = keywords.new();
+	for _, phrase in ipairs({
+		"confidential", "strictly confidential", "secret", "internal only", "password", "passwort", "lösenord", "passord", "wachtwoord", "mot de passe",
+		"hemlig", "hemligt", "fortrolig", "geheim", "vertraulich", "vertrouwelijk", "confidentiel", "private key", "merger", "layoffs", "resign", "project falcon",
+		"salary list", "löneförhandling", "сделка", "пароль", "секрет", "board minutes", "due diligence", "cap table", "term sheet",
+	}) do WORDS:add(phrase); end
+
+	for kind in pairs(numbers.KINDS) do
+		it("are not hit by " .. kind, function()
+			for _, sentence in ipairs(sentences) do assert.is_false(found(kind, sentence), sentence); end
+		end);
+	end
+	it("are not hit by a list of keywords, and each keyword is found in one", function()
+		for _, sentence in ipairs(sentences) do assert.is_false(WORDS:found(keywords.prepare(folding.fold(sentence))), sentence); end
+		assert.is_true(WORDS:found(keywords.prepare(folding.fold(sentences[1] .. " ПАРОЛЬ"))));
+	end);
+	it("two of them in a row are not hit either", function()
+		for at = 1, #sentences - 1 do
+			local text = keywords.prepare(folding.fold(sentences[at] .. " " .. sentences[at + 1]));
+			assert.is_false(numbers.found({ "card", "iban", "id-no", "id-us" }, text), sentences[at] .. " " .. sentences[at + 1]);
+		end
+	end);
+end);
+
+describe("what long lists cost", function()
+	local addresses = helper.load("sallyport", "addresses");
+	local means = { ascii = function(name) return name; end; unicode = function(name) return name; end };
+
+	local function seconds(work)
+		local begun = os.clock();
+		work();
+		return os.clock() - begun;
+	end
+
+	it("is the same for ten keywords and ten thousand", function()
+		local small, large = keywords.new(), keywords.new();
+		for at = 1, 10000 do (at <= 10 and small or large):add(("word%d of many"):format(at)); end
+		local text = keywords.prepare(folding.fold(("some words of a text "):rep(700)));
+		local function look(set) return seconds(function() for _ = 1, 20 do set:found(text); end end); end
+		assert.is_true(look(large) < look(small) * 3 + 0.05);
+		large:add("words of a");
+		assert.is_true(large:found(text));
+	end);
+
+	it("is small for a hundred thousand blocked names", function()
+		local names = {};
+		for at = 1, 100000 do names[at] = ("host%d.bad.example"):format(at); end
+		local list = addresses.blocklist(names);
+		local text = ("https://www.host0.good.example/a/b?c "):rep(400);
+		assert.is_true(seconds(function() assert.is_false(addresses.blocked({ list }, addresses.found(text, means))); end) < 0.5);
+		assert.is_true(addresses.blocked({ list }, addresses.found(text .. "x.host99999.bad.example", means)));
+	end);
+end);

@@ -1,0 +1,220 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "helper.lua");
+local rules = helper.load("sallyport", "rules");
+local e = helper.element;
+
+local OOB, XHTML_IM, XHTML = "jabber:x:oob", "http://jabber.org/protocol/xhtml-im", "http://www.w3.org/1999/xhtml";
+local clock;
+
+local function ascii(name)
+	if name == "pаrtner.example" then return "xn--prtner-4nf.example"; end -- with a letter of the Cyrillic alphabet
+	return name;
+end
+local function unicode(name) return name == "xn--prtner-4nf.example" and "pаrtner.example" or name; end
+
+local means = { ascii = ascii; unicode = unicode; cache = helper.cache; now = function() return clock; end; null = helper.null };
+
+local function ruleset(over, lists)
+	local list = over[1] and over or { over };
+	for at, rule in ipairs(list) do list[at] = helper.rule(rule); end
+	local named = {};
+	for name, lines in pairs(lists or {}) do named[name] = { lines = lines }; end
+	return rules.new({ rules = list; names = { "partner.example", "im.x", "bank.example" }; zone = { { "1970-01-01T00:00:00Z", 60 } } }, named, means);
+end
+
+local function to_bob(...) return e("message", { from = "alice@im.x/a"; to = "bob@im.x"; id = "4111111111111111" }, ...); end
+local INSIDE = { source = "person"; from = "alice"; target = "person"; to = "bob" };
+
+local function ids(set, stanza, seen, instant)
+	local found = {};
+	for at, rule in ipairs(set:met(stanza, seen or INSIDE, instant or helper.now)) do found[at] = rule.id; end
+	return found;
+end
+
+local function is_met(set, stanza, seen, instant) return #ids(set, stanza, seen, instant) > 0; end
+
+before_each(function() clock = 1000; end);
+
+describe("a rule about words", function()
+	local CARD, WORD = { validators = { "card" } }, { keywords = { "falcon", "project x" } };
+
+	for _, text in ipairs({
+		"falcon", "The FALCON.", "fal\226\128\139con", "f a l c o n", "f-a-l-c-o-n", "ｆａｌｃｏｎ", "fаlсоn", "𝓯𝓪𝓵𝓬𝓸𝓷", "ⓕⓐⓛⓒⓞⓝ",
+		"f\204\182a\204\182l\204\182c\204\182o\204\182n\204\182", "fal\194\173con", "\"Falcon\"", "see:falcon", "🇫🇦🇱🇨🇴🇳", "Project   X", "project-x", "PROJECT\nX", "%66alcon",
+	}) do
+		it(("is met by %q"):format(text), function() assert.is_true(is_met(ruleset(WORD), to_bob(e("body", text)))); end);
+	end
+
+	for _, text in ipairs({ "falcons", "a falconer", "project y", "x project", "the eagle", "" }) do
+		it(("is not met by %q"):format(text), function() assert.is_false(is_met(ruleset(WORD), to_bob(e("body", text)))); end);
+	end
+
+	for where, stanza in pairs({
+		["a second body"] = to_bob(e("body", "fine"), e("body", { ["xml:lang"] = "de" }, "falcon")),
+		["the subject"] = to_bob(e("subject", "falcon")),
+		["formatted text"] = to_bob(e("body", "fine"), e("html " .. XHTML_IM, e("body " .. XHTML, e("b " .. XHTML, "fal"), "con"))),
+		["lines of formatted text"] = to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, "project", e("br " .. XHTML), "x"))),
+		["what is forwarded"] = to_bob(e("forwarded urn:xmpp:forward:0", e("message jabber:client", e("body jabber:client", "falcon")))),
+		["a form"] = to_bob(e("x jabber:x:data", e("field jabber:x:data", { label = "y" }, e("value jabber:x:data", "falcon")))),
+		["a label"] = to_bob(e("x jabber:x:data", e("field jabber:x:data", { label = "falcon" }))),
+		["an address"] = to_bob(e("x " .. OOB, e("url " .. OOB, "https://files.im.x/1/falcon.pdf"))),
+		["an address that is written in percent"] = to_bob(e("x " .. OOB, e("url " .. OOB, "https://files.im.x/1/f%61lcon.pdf"))),
+		["an attribute"] = to_bob(e("x jabber:x:conference", { jid = "r@rooms.im.x"; reason = "falcon" })),
+		["a nickname"] = e("presence", { from = "alice@im.x/a"; to = "staff@rooms.im.x/falcon" }),
+		["the words of presence"] = e("presence", { from = "alice@im.x/a" }, e("status", "falcon")),
+		["the name of a file"] = e("iq", { from = "alice@im.x/a"; to = "files.im.x" }, e("request urn:xmpp:http:upload:0", { filename = "falcon.pdf" })),
+	}) do
+		it("is met in " .. where, function() assert.is_true(is_met(ruleset(WORD), stanza)); end);
+	end
+
+	it("is not met by what nobody reads", function()
+		assert.is_false(is_met(ruleset(CARD), to_bob(e("body", "fine"), e("thread", "4111111111111111"), e("origin-id urn:xmpp:sid:0", { id = "4111111111111111" }))));
+	end);
+
+	it("is met by what several messages say together", function()
+		local set = ruleset(CARD);
+		assert.is_false(is_met(set, to_bob(e("body", "4111 1111"))));
+		assert.is_true(is_met(set, to_bob(e("body", "1111 1111"))));
+		-- what was refused may be sent again, and does not pass then either
+		assert.is_true(is_met(set, to_bob(e("body", "1111 1111"))));
+		local word = ruleset(WORD);
+		assert.is_false(is_met(word, to_bob(e("body", "fal"))));
+		assert.is_true(is_met(word, to_bob(e("body", "con"), e("replace urn:xmpp:message-correct:0", { id = "x" }))));
+	end);
+
+	it("is not met by what somebody else wrote, or to somebody else, or long ago", function()
+		local set = ruleset(WORD);
+		assert.is_false(is_met(set, to_bob(e("body", "fal"))));
+		assert.is_false(is_met(set, e("message", { from = "alice@im.x/a"; to = "erik@im.x" }, e("body", "con"))));
+		clock = clock + 61;
+		assert.is_false(is_met(set, to_bob(e("body", "con"))));
+	end);
+
+	it("is met once by what passed", function()
+		local set = ruleset({ keywords = { "falcon" }; action = "log" });
+		assert.is_true(is_met(set, to_bob(e("body", "falcon"))));
+		assert.is_false(is_met(set, to_bob(e("body", "and more"))));
+	end);
+
+	it("takes patterns and lists, and all of its kinds of conditions together", function()
+		local set = ruleset({ keyword_lists = { "words" }; patterns = { "AB-####" } }, { words = { "falcon", "eagle" } });
+		assert.is_true(is_met(set, to_bob(e("body", "Eagle has ab 1234"))));
+		assert.is_false(is_met(set, e("message", { from = "a@im.x"; to = "c@im.x" }, e("body", "Eagle has nothing"))));
+		assert.is_false(is_met(set, e("message", { from = "a@im.x"; to = "d@im.x" }, e("body", "AB-1234"))));
+	end);
+end);
+
+describe("a rule about links", function()
+	local BLOCKED = { blocked = { "bad.example", "half.example/bad", "192.0.2.1" } };
+
+	for _, text in ipairs({
+		"https://bad.example/x", "HTTP://BAD.EXAMPLE", "www.bad.example", "see bad.example!", "https://a.b.bad.example", "hxxps://bad[.]example/x",
+		"https://user@bad.example:8443/x", "https://bad%2Eexample", "bad。example", "ｂａｄ.example", "https://ba\226\128\139d.example",
+		"https://half.example/bad", "https://half.example/bad/page?x", "http://192.0.2.1/x", "http://3221225985/", "http://0xc0000201/x", "看https://bad.example",
+	}) do
+		it(("finds what is blocked in %q"):format(text), function() assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
+	end
+	for _, text in ipairs({ "https://good.example/bad.example/", "https://notbad.example", "https://bad.example.org", "https://half.example/badly", "bad example" }) do
+		local wanted = text == "https://good.example/bad.example/"; -- a name in a path may be meant as one
+		it(("is right about %q"):format(text), function() assert.equal(wanted, is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
+	end
+	it("finds it in data beside the text and in formatted text", function()
+		assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", "x"), e("x " .. OOB, e("url " .. OOB, "https://bad.example/a")))));
+		assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, e("a " .. XHTML, { href = "https://bad.example" }, "here"))))));
+	end);
+
+	local LIKE = { lookalike = true };
+	for _, host in ipairs({
+		"pаrtner.example", "xn--prtner-4nf.example", "partnar.example", "partne.example", "partners.example", "patrner.example", "www.partnar.example",
+		"partner.example.evil.test", "partner-example.test", "login.bank.exarnple", "bɑnk.example", "bank.examp1e",
+	}) do
+		it(("finds a look-alike in %s"):format(host), function() assert.is_true(is_met(ruleset(LIKE), to_bob(e("body", "https://" .. host .. "/x")))); end);
+	end
+	for _, host in ipairs({ "partner.example", "files.partner.example", "rooms.im.x", "example.org", "barn.example", "thepartner.org", "im.y" }) do
+		it(("finds none in %s"):format(host), function() assert.is_false(is_met(ruleset(LIKE), to_bob(e("body", "https://" .. host .. "/x")))); end);
+	end
+
+	local function link(href, text)
+		return to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, e("p " .. XHTML, e("a " .. XHTML, { href = href }, e("b " .. XHTML, text))))));
+	end
+	for _, case in ipairs({
+		{ true, "https://evil.test/x", "https://bank.example" }, { true, "https://evil.test/x", "www.bank.example" }, { true, "https://evil.test", "bank.example/login" },
+		{ true, "https://evil.test", "bank.example" }, { false, "https://bank.example/a", "bank.example" }, { false, "https://www.bank.example/a", "https://bank.example" },
+		{ false, "https://files.im.x/1/report.pdf", "report.pdf" }, { false, "https://evil.test", "click here" }, { false, "https://evil.test", "see 3.14" },
+	}) do
+		it(("%s that %s shown as %q lies"):format(case[1] and "says" or "does not say", case[2], case[3]), function()
+			assert.equal(case[1], is_met(ruleset({ lying = true }), link(case[2], case[3])));
+		end);
+	end
+end);
+
+describe("a rule about files", function()
+	local function request(name, kind)
+		return e("iq", { type = "get"; from = "alice@im.x/a"; to = "files.im.x" }, e("request urn:xmpp:http:upload:0", { filename = name; size = "1"; ["content-type"] = kind }));
+	end
+	local set = ruleset({ extensions = { "exe" }; media_types = { "video/*", "application/zip" } });
+	for _, case in ipairs({
+		{ true, "a.exe" }, { true, "A.EXE" }, { true, "a.pdf.exe" }, { true, "a.exe. " }, { true, "a.еxe" }, { true, "a", "video/mp4" }, { true, "a", "Application/ZIP; x=y" },
+		{ false, "a.pdf", "application/pdf" }, { false, "exe" }, { false, "a.exe.pdf" },
+	}) do
+		it(("is right about %s"):format(case[2]), function() assert.equal(case[1], is_met(set, request(case[2], case[3]))); end);
+	end
+	it("is not met by a message", function() assert.is_false(is_met(set, to_bob(e("body", "a.exe")))); end);
+end);
+
+describe("a rule about who, when and how often", function()
+	local hello = to_bob(e("body", "hello"));
+
+	it("looks at the direction", function()
+		assert.is_false(is_met(ruleset({ directions = { "in" } }), hello));
+		assert.is_true(is_met(ruleset({ directions = { "in" } }), hello, { source = "partner"; contact = "carol"; domain = "p.x"; target = "person"; to = "bob"; direction = "in" }));
+	end);
+
+	it("looks at both sides, and a room is on the side of its group", function()
+		local room = { source = "person"; from = "alice"; target = "room"; to = "staff" };
+		assert.is_true(is_met(ruleset({ from = { "alice" }; to = { "bob" } }), hello));
+		assert.is_false(is_met(ruleset({ from = { "bob" } }), hello));
+		assert.is_false(is_met(ruleset({ to = { "erik" } }), hello));
+		assert.is_false(is_met(ruleset({ from = {} }), hello));
+		assert.is_true(is_met(ruleset({ to = {}; to_rooms = { "staff" } }), hello, room));
+		assert.is_false(is_met(ruleset({ to = { "bob" }; to_rooms = {} }), hello, room));
+	end);
+
+	it("looks at the hours, in the site's time or in UTC, and over midnight", function()
+		-- Wednesday, 12:00 UTC, 13:00 in this zone
+		local function at(from, over, days, utc, instant)
+			local set = ruleset({ hours = { { days = days or { 1, 2, 3, 4, 5, 6, 7 }; from = from; ["until"] = over; utc = utc or false } } });
+			return is_met(set, hello, nil, instant);
+		end
+		assert.is_true(at(13 * 60, 14 * 60));
+		assert.is_false(at(12 * 60, 13 * 60));
+		assert.is_true(at(12 * 60, 13 * 60, nil, true));
+		assert.is_true(at(0, 1440, { 3 }));
+		assert.is_false(at(0, 1440, { 2, 4 }));
+		assert.is_true(at(22 * 60, 6 * 60, { 3 }, true, "2026-07-02T05:59:00Z"));
+		assert.is_false(at(22 * 60, 6 * 60, { 4 }, true, "2026-07-02T05:59:00Z"));
+		assert.is_true(at(22 * 60, 6 * 60, { 7 }, true, "2026-03-02T05:00:00Z"));
+		assert.is_true(at(0, 1440, { 7 }, true, "2028-02-27T23:59:59Z"));
+		assert.is_true(at(0, 1440, { 2 }, true, "2028-02-29T00:00:00Z"));
+	end);
+
+	it("counts, each sender for himself", function()
+		local set = ruleset({ rate = { messages = 2; minutes = 1 } });
+		assert.same({ false, false, true }, { is_met(set, hello), is_met(set, hello), is_met(set, hello) });
+		assert.is_false(is_met(set, hello, { source = "person"; from = "erik"; target = "person"; to = "bob" }));
+		clock = clock + 31;
+		assert.is_false(is_met(set, hello));
+	end);
+
+	it("without words is about messages with words", function()
+		assert.is_false(is_met(ruleset({}), to_bob(e("composing http://jabber.org/protocol/chatstates"))));
+		assert.is_true(is_met(ruleset({}), hello));
+	end);
+end);
+
+it("all rules that are met are named, and the gravest counts", function()
+	local set = ruleset({ { id = "one"; keywords = { "falcon" }; action = "log" }, { id = "two"; keywords = { "falcon" }; action = "warn" }, { id = "three"; keywords = { "x" } } });
+	local hits = set:met(to_bob(e("body", "falcon")), INSIDE, helper.now);
+	assert.same({ "one", "two" }, { hits[1].id, hits[2].id });
+	assert.equal("two", rules.gravest(hits).id);
+end);
