@@ -177,6 +177,8 @@ def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[st
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
         "accounts": accounts(site, profile, now),
         "policy": policy_text(policy),
+        "body": policy["body"],
+        "end_to_end_encryption": policy["end_to_end_encryption"],
         "lists": [
             {"path": f"{LISTS_DIRECTORY}/{name}.txt", "content": text}
             for name, text in list_texts(site, profile).items()

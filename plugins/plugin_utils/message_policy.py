@@ -86,6 +86,9 @@ def compile_policy(site: Site, profile: str = INTERNAL) -> dict[str, Any]:
         "groups": dict(sorted((policy["groups"] | {PROBE_GROUP: {"title": "Probes", "sees": [PROBE_GROUP]}}).items())),
         "partner_links": site.settings.external.partner_links,
         "rates": dict(RATES),
+        "body": site.settings.logging.body,
+        "end_to_end_encryption": site.settings.end_to_end_encryption,
+        "notice": notice_text(site),
         **compile_rules(site, profile),
     }
 
@@ -166,6 +169,18 @@ def _granted(person: Person) -> tuple[str | None, str | None]:
 
 def _entry(person: Person, begins: str | None, ends: str | None, groups: tuple[str, ...]) -> dict[str, Any]:
     return {"name": person.name, "groups": sorted(groups), "from": begins, "until": ends}
+
+
+def notice_text(site: Site) -> str:
+    """Write what people are told about being monitored.
+
+    Args:
+        site: the site.
+
+    Returns:
+        The texts of all its languages, in the order of the site file, with an empty line between them; empty for none.
+    """
+    return "\n\n".join(text.replace("{company}", site.settings.company) for text in site.settings.notice.values())
 
 
 def policy_text(policy: Policy) -> str:

@@ -387,9 +387,8 @@ def make_secrets(folder: Path, site: str, domains: Sequence[str], more: dict[str
     password = secrets.token_urlsafe(48)
     _write_private(folder / vault.KEY_FILE, f"{password}\n")
     certificate, key = authority.make_authority(site, domains, years if isinstance(years, int) else YEARS)
-    vault.write_vault(
-        folder, {"ca_key": key.decode(), **probe_secrets(), **(more or {})}, passwords=[password.encode()]
-    )
+    own = {"ca_key": key.decode(), "event_key": secrets.token_urlsafe(48)}
+    vault.write_vault(folder, {**own, **probe_secrets(), **(more or {})}, passwords=[password.encode()])
     (folder / AUTHORITY).write_bytes(certificate)
     (folder / INVITATIONS).mkdir(mode=0o700, exist_ok=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 import zoneinfo
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator
 RULE_ID = r"[a-z][a-z0-9-]{0,30}"
 LIST_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.txt"
 CLOCK = r"([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00"
+LANGUAGE = r"[a-z]{2,3}(-[a-z0-9]{2,8})*"
+LONGEST_NOTICE = 1000
+"""Characters of one language."""
 MINUTES_OF_A_DAY = 1440
 MOST_REPEATS, MOST_STARS = 40, 2
 """What a pattern may have: repeats of one mark, stars in one word. The server refuses more, too."""
@@ -205,6 +209,46 @@ def check_time_zone(value: str) -> str:
     return value
 
 
+def check_language(value: str) -> str:
+    """Check the code of a language (BCP 47, in small letters).
+
+    Args:
+        value: the code.
+
+    Returns:
+        The same code.
+
+    Raises:
+        ValueError: it is malformed.
+    """
+    if not re.fullmatch(LANGUAGE, value):
+        raise ValueError("this cannot be the code of a language")
+    return value
+
+
+def check_notice(value: str) -> str:
+    """Check a text that people are told; unlike `check_text` it may be long, and have several lines.
+
+    Args:
+        value: the text.
+
+    Returns:
+        The same text, without blanks and breaks at its ends.
+
+    Raises:
+        ValueError: it is empty or too long, or holds characters that do not print.
+    """
+    text = value.strip()
+    if not text:
+        raise ValueError("this is empty")
+    if len(text) > LONGEST_NOTICE:
+        raise ValueError(f"this is {len(text)} characters long")
+    for mark in text:
+        if unicodedata.category(mark)[0] == "C" and mark not in "\n\u200c\u200d":
+            raise ValueError(f"this holds the character U+{ord(mark):04X}, which does not print")
+    return text
+
+
 Rule_id = Annotated[str, AfterValidator(check_rule), kind("rule", RULE_ID)]
 List_file = Annotated[str, AfterValidator(check_list_file), kind("list file", LIST_FILE)]
 Keyword = Annotated[str, AfterValidator(check_keyword), kind("keyword", minLength=1, maxLength=100)]
@@ -213,4 +257,6 @@ Blocked = Annotated[str, AfterValidator(check_blocked), kind("blocked", minLengt
 Extension = Annotated[str, AfterValidator(check_extension), kind("extension", r"[a-z0-9]{1,16}")]
 Media_type = Annotated[str, AfterValidator(check_media_type), kind("media type", r"[a-z0-9][^/]*/[^/]+")]
 Clock = Annotated[int, PlainValidator(read_clock), PlainSerializer(show_clock, return_type=str), kind("clock", CLOCK)]
+Language = Annotated[str, AfterValidator(check_language), kind("language", LANGUAGE)]
+Notice = Annotated[str, AfterValidator(check_notice), kind("notice", minLength=1, maxLength=LONGEST_NOTICE)]
 Time_zone = Annotated[str, AfterValidator(check_time_zone), kind("time zone", minLength=3)]

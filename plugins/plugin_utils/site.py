@@ -37,6 +37,8 @@ EXTERNAL_VAULT_KEYS = {
     f"external_{key}": f"{meaning} on the external server" for key, meaning in VAULT_KEYS.items() if key != "ca_key"
 }
 """What the vault of a site with an external server must hold beside."""
+EVENT_KEY = {"event_key": "a random text of 32 characters or more, with which the digests of messages are made"}
+"""What the vault of a site must hold whose log has digests of what was written."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,9 @@ def _vault(folder: Path, passwords: Sequence[bytes], settings: SiteFile | None) 
         yield Fault(message=f"the site's vault: {fault.message}", file=fault.file)
         return
     external = settings is not None and settings.domains.external is not None
-    for key, meaning in {**VAULT_KEYS, **(EXTERNAL_VAULT_KEYS if external else {})}.items():
+    digests = settings is not None and settings.logging.body == "hash"
+    wanted = {**VAULT_KEYS, **(EXTERNAL_VAULT_KEYS if external else {}), **(EVENT_KEY if digests else {})}
+    for key, meaning in wanted.items():
         value = secrets.get(key)
         if not isinstance(value, str) or not value:
             yield Fault(

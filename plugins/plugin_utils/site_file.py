@@ -14,8 +14,10 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.rule_values import (
     Clock,
     Extension,
     Keyword,
+    Language,
     List_file,
     Media_type,
+    Notice,
     Pattern,
     Rule_id,
     Time_zone,
@@ -259,6 +261,10 @@ class ExternalRules(Settings):
 
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 DAYS: tuple[Day, ...] = get_args(Day)
+NOTICE = (
+    "Messages and files on this service belong to {company}. They are recorded, checked automatically and kept for a "
+    "time; people whom {company} has charged with it may read them."
+)
 
 
 class RuleLinks(Settings):
@@ -340,6 +346,14 @@ class Rule(Settings):
     """When it holds; an empty list means always."""
     rate: RuleRate | None = None
     """Only from so many on."""
+
+
+class Logging(Settings):
+    """What is recorded of each message."""
+
+    body: Literal["none", "hash", "full"] = "full"
+    """Of the words: nothing; a digest with a key (HMAC-SHA256), by which a text that somebody shows can be proven; or
+    all of them. Never what is encrypted from end to end."""
 
 
 class Permitted(Limited):
@@ -593,6 +607,13 @@ class SiteFile(Settings):
     """What a machine says before somebody signs in."""
     calls: Literal["refuse", "permit"] = "refuse"
     """Voice and video calls between people (Jingle)."""
+    end_to_end_encryption: Literal["forbid", "permit"] = "forbid"
+    """Encryption between people's own devices (OMEMO, OpenPGP, OTR). With `permit` nobody can scan, search or read
+    later what colleagues hide with it, and R9, R10 and R11 are amber in the report; to partners it stays forbidden."""
+    notice: dict[Language, Notice] = {"en": NOTICE}
+    """What people are told about being monitored, by language: once, when they first sign in, and as the subject of
+    each room. `{company}` stands for the company's name. Whoever has been told is told again when it changes. An empty
+    mapping tells nobody."""
     retention: Retention = Retention()
     """How long the server keeps what people wrote and sent."""
     files: Files = Files()
@@ -603,6 +624,8 @@ class SiteFile(Settings):
     """What happens to logs when the log host cannot be reached for long."""
     rules: tuple[Rule, ...] = ()
     """Rules about what people write and share; an empty list means none. See rules.md."""
+    logging: Logging = Logging()
+    """What is recorded of each message."""
     time_zone: Time_zone = "UTC"
     """The site's time zone, for the hours of rules."""
     sign_in: SignIn = SignIn()

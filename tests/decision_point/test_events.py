@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_every_event_fits_the_schema(server: Server) -> None:
 
 def test_nothing_is_smuggled_into_the_file(server: Server) -> None:
     alice, bob = server.client("alice"), server.client("bob")
+    server.mark()
     evil = "x&#10;{&quot;v&quot;:1}&#13;&#9;\\&quot;\u2028\u0085\U0001f600"
     alice.write(f"<message to='{bob.bare}' id='{evil}' type='chat'><body>b</body></message>")
     alice.write(f"<message to='{bob.bare}' id='t' type='{evil}'><body>b</body></message>")
@@ -108,6 +110,7 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
 def test_a_full_disk(server: Server) -> None:
     """Nothing passes while nothing can be recorded; afterwards each line but the torn one is whole."""
     alice, bob = server.client("alice"), server.client("bob")
+    server.mark()
     server.sh("dd if=/dev/zero of=/var/log/prosody/filler bs=64k 2>/dev/null || true")
     try:
         numbers = [alice.message(bob.bare, f"<body>{n}</body>", number=f"full-{n:0300}") for n in range(40)]
@@ -136,6 +139,132 @@ def test_a_full_disk(server: Server) -> None:
     assert torn <= 1
     # without the torn line, in the same file
     server.sh(f"grep '}}$' {EVENTS_PATH} >/tmp/whole; cat /tmp/whole >{EVENTS_PATH}")
+
+
+def test_signing_in_is_one_event_with_the_address(server: Server) -> None:
+    server.client("alice")
+    (event,) = server.events(kind="account")
+    assert (event["type"], event["rule"], event["verdict"]) == ("sign-in", "signed-in", "allowed")
+    assert event["from"] == f"alice@{DOMAIN}"
+    assert re.fullmatch(r"[0-9a-f.:]+", event["address"])
+    assert faults(event) == []
+
+
+def test_what_is_done_to_accounts(server: Server) -> None:
+    """By the administration's shell, as by the kit's modules and by invitations: all of them use the same calls."""
+    jid = f"newcomer@{DOMAIN}"
+    for command in (
+        f"user create {jid} first-password",
+        f"user password {jid} second-password",
+        f"user disable {jid}",
+        f"user enable {jid}",
+        f"user delete {jid}",
+    ):
+        server.sh(f"prosodyctl shell {command}")
+    events = server.events(kind="account", from_=jid)
+    types = [event["type"] for event in events if event["type"] != "role"]
+    # making one sets its password, and opens it, as events of their own
+    assert types[0] == "created"
+    assert types[-3:] == ["disabled", "enabled", "deleted"]
+    assert set(types[1:-3]) == {"password", "enabled"} or set(types[1:-3]) == {"password"}
+    assert all(faults(event) == [] for event in events)
+    assert "second-password" not in json.dumps(events)
+
+
+def test_archives_that_are_searched(server: Server) -> None:
+    alice = server.client("alice")
+    alice.join("staff")
+    alice.settle()
+    server.mark()
+    for to in ("", f"staff@{ROOMS}"):
+        alice.ask("set", "<query xmlns='urn:xmpp:mam:2'/>", to)
+    alice.ask("get", "<query xmlns='urn:xmpp:mam:2'/>")
+    found = [(e["kind"], e["content"], e["room"]) for e in server.events()]
+    assert found == [("iq", ["urn:xmpp:mam:2"], None), ("iq", ["urn:xmpp:mam:2"], f"staff@{ROOMS}")]
+
+
+def test_rooms_are_entered_and_left(server: Server) -> None:
+    alice, bob = server.client("alice"), server.client("bob")
+    for client in (alice, bob):
+        client.join("staff")
+        client.settle()
+    alice.write(f"<presence to='staff@{ROOMS}/alice'><show>away</show></presence>")
+    alice.write(f"<presence to='staff@{ROOMS}/alice' type='unavailable'/>")
+    alice.settle()
+    bob.write("</stream:stream>")
+    alice.settle()
+    server.wait(f"test $(tail -c +{server.offset + 1} {EVENTS_PATH} | grep -c leave) = 2")
+    found = [(e["kind"], e["from"], e["room"], e["content"]) for e in server.events()]
+    room = f"staff@{ROOMS}"
+    assert found == [
+        ("presence", alice.jid, room, ["join"]),
+        ("presence", bob.jid, room, ["join"]),
+        ("presence", alice.jid, room, ["leave"]),
+        ("presence", bob.jid, room, ["leave"]),
+    ]
+
+
+def test_one_event_for_several_devices_and_a_room(server: Server) -> None:
+    alice, second, bob = server.client("alice"), server.client("alice", resource="two"), server.client("bob")
+    for client in (alice, second, bob):
+        client.ask("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    for client, nick in ((alice, "alice"), (second, "alice"), (bob, "bob")):
+        client.join("hall", nick)
+        client.settle()
+    server.mark()
+    alice.message(bob.bare, "<body>one</body>")
+    alice.message(f"hall@{ROOMS}", "<body>two</body>", kind="groupchat")
+    alice.message(f"hall@{ROOMS}", "<subject>three</subject>", kind="groupchat")
+    for client in (alice, second, bob):
+        client.settle()
+        client.ask("set", "<query xmlns='urn:xmpp:mam:2'/>")
+    found = [(e["body"], e["content"]) for e in server.events(kind="message")]
+    assert found == [("one", ["body"]), ("two", ["body"]), ("three", ["subject"])]
+
+
+def test_words_are_recorded_as_the_site_says(server: Server) -> None:
+    alice, bob = server.client("alice"), server.client("bob")
+    text = "Grüße, " + "x" * 9000
+    two = "<body>one</body><body xml:lang='de'>eins</body><subject>s</subject>"
+    token = f"see https://{DOMAIN}:5281/invitation?AbC_d-1234 soon"
+    for inner in (
+        f"<body>{text}</body>",
+        two,
+        f"<body>{token}</body>",
+        "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
+    ):
+        alice.message(bob.bare, inner)
+    alice.message(f"carl@{DOMAIN}", "<body>to a stranger</body>")
+    alice.message(bob.bare, "<body>hidden</body><encrypted xmlns='urn:xmpp:omemo:2'/>")
+    alice.message(bob.bare, "<body>?OTRv3? hidden</body>")
+    alice.settle()
+    expected = [text, "one\neins", f"see https://{DOMAIN}:5281/invitation?… soon", None, "to a stranger", None, None]
+    events = server.events(kind="message")
+    assert [event.get("body") for event in events] == expected
+    assert [fault for event in events for fault in faults(event)] == []
+
+    server.offset = server.change(body="none")
+    alice.message(bob.bare, "<body>nothing of this</body>")
+    alice.settle()
+    assert "nothing of this" not in server.ask(f"tail -c +{server.offset + 1} {EVENTS_PATH}")
+
+    key = "k" * 43
+    server.sh("mkdir -p /etc/sallyport/secrets; cat > /etc/sallyport/secrets/event-key", key)
+    server.offset = server.change(body="hash")
+    alice.message(bob.bare, "<body>Grüße</body>")
+    alice.settle()
+    (event,) = server.events(kind="message")
+    assert event["body_hash"] == hmac.digest(key.encode(), "Grüße".encode(), "sha256").hex()
+    assert "body" not in event
+
+
+def test_no_digest_without_a_key(server: Server) -> None:
+    """A policy that wants digests is not taken while there is no key for them."""
+    server.sh("rm -f /etc/sallyport/secrets/event-key")
+    before = server.status()["sha256"]
+    with pytest.raises(AssertionError, match="event-key"):
+        server.change(body="hash")
+    assert server.status()["sha256"] == before
 
 
 @pytest.mark.parametrize("kind", ["chat", "normal", "headline", "groupchat", "error", "strange"])

@@ -83,7 +83,7 @@ function M.document()
 			hall = { title = "Hall"; groups = { "staff", "board" } };
 		};
 		calls = "refuse"; partners = {}; partner_links = "refuse"; rates = { messages_per_minute = 60; burst = 30 };
-		rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
+		body = "full"; end_to_end_encryption = "forbid"; notice = ""; rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
 	};
 end
 
@@ -108,7 +108,7 @@ function M.external_document()
 		};
 		groups = { probes = { title = "Probes"; sees = { "probes" } } };
 		rooms = {}; calls = "refuse"; partner_links = "refuse"; rates = { messages_per_minute = 60; burst = 30 };
-		rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
+		body = "full"; end_to_end_encryption = "forbid"; notice = ""; rules = {}; lists = {}; names = {}; zone = { { "1970-01-01T00:00:00Z", 0 } };
 		partners = {
 			["partner.x"] = partner({ people = { "alice", "dora" } });
 			["whole.x"] = partner({ name = "Whole"; people = { "alice", "bob" }; whole_domain = true; contacts = { kim = "Kim" } });

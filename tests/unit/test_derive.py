@@ -72,6 +72,8 @@ def test_the_internal_server(tmp_path: Path) -> None:
         "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
+        "body": "full",
+        "end_to_end_encryption": "forbid",
         "lists": [],
     }
 
@@ -130,6 +132,8 @@ def test_the_external_server(tmp_path: Path) -> None:
         "scan_seconds": 60,
         "sign_in_attempts": 10,
         "sign_in_lockout_seconds": 900,
+        "body": "full",
+        "end_to_end_encryption": "forbid",
         "lists": [],
     }
 

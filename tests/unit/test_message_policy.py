@@ -21,7 +21,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import
     policy_text,
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
-from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import SiteFile
+from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import NOTICE, SiteFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.sites import (
@@ -185,6 +185,9 @@ def test_the_whole_document(tmp_path: Path) -> None:
         "partners": {},
         "partner_links": "refuse",
         "rates": {"messages_per_minute": 240, "burst": 120},
+        "body": "full",
+        "end_to_end_encryption": "forbid",
+        "notice": NOTICE.replace("{company}", "Fjord AS"),
         "rules": [],
         "lists": {},
         "names": [],
@@ -251,6 +254,9 @@ def test_the_whole_document_of_the_external_server(tmp_path: Path) -> None:
         },
         "partner_links": "permit",
         "rates": {"messages_per_minute": 240, "burst": 120},
+        "body": "full",
+        "end_to_end_encryption": "forbid",
+        "notice": NOTICE.replace("{company}", "Fjord AS"),
         "rules": [],
         "lists": {},
         "names": [],

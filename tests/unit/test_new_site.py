@@ -16,6 +16,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils import authority, che
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import (
     AUTHORITY,
+    EVENT_KEY,
     EXTERNAL_VAULT_KEYS,
     HOST_LIST,
     SITE_FILE,
@@ -168,7 +169,7 @@ def test_its_vault_holds_fresh_secrets_and_its_authority_works(inventories: Path
     folder = new_site.make_site("oslo", "im.oslo.example", inventories)
     held = vault.read_vault(folder)
     # those of an external server are there before one is, so that it can be added
-    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys()
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | EVENT_KEY.keys()
     signer = authority.load_authority((folder / "ca.crt").read_bytes(), str(held["ca_key"]).encode())
     assert authority.permits(signer.certificate, "files.im.oslo.example")
     assert not authority.permits(signer.certificate, "im.bergen.example")
@@ -452,7 +453,7 @@ def test_the_demo_s_secrets_are_of_both_servers_and_old_ones_are_made_anew(inven
     new_site.demo_secrets(inventories)
     folder = inventories / "demo"
     held = vault.read_vault(folder)
-    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | {"demo_passwords"}
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | EVENT_KEY.keys() | {"demo_passwords"}
     signer = authority.load_certificate((folder / "ca.crt").read_bytes())
     assert authority.permits(signer, "ext.demo.example")
     assert authority.permits(signer, "im.demo.example")

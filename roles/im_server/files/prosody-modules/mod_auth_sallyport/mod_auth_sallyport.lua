@@ -159,6 +159,12 @@ for name, method in pairs(accounts) do
 	if type(method) == "function" then provider[name] = method; end
 end
 
+function provider.create_user(name, password)
+	local ok, err = accounts.create_user(name, password);
+	if ok and core.account_made then core.account_made(name); end
+	return ok, err;
+end
+
 function provider.get_sasl_handler(session)
 	local handler = accounts.get_sasl_handler(session);
 	pretend(handler.profile);

@@ -53,7 +53,7 @@ function M.follow()
 			local account, fault = accounts:get(name);
 			local follow = policy:valid(name, now) and open or close;
 			local ok, err = account ~= nil, fault;
-			if account then ok, err = pcall(follow, name, account); end
+			if account then ok, err = pcall(core.quietly, function() follow(name, account); end); end
 			if not ok and err then module:log("error", "The account of %s could not follow the time: %s", name, err); end
 		end
 	end

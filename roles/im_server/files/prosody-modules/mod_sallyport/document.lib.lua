@@ -244,7 +244,7 @@ end
 local DOCUMENT = {
 	format = true; kit = true; site = true; profile = true; domain = true; rooms_domain = true; files_domain = true;
 	people = true; groups = true; rooms = true; calls = true; partners = true; partner_links = true; rates = true;
-	rules = true; lists = true; names = true; zone = true;
+	body = true; end_to_end_encryption = true; notice = true; rules = true; lists = true; names = true; zone = true;
 };
 
 --- Finds everything that is wrong with a decoded policy document.
@@ -271,6 +271,11 @@ function M.faults(data, domain, marker, readable)
 	check:profile(data);
 	check:one_of("calls", data.calls, "refuse", "permit");
 	check:one_of("partner_links", data.partner_links, "refuse", "permit");
+	check:one_of("end_to_end_encryption", data.end_to_end_encryption, "forbid", "permit");
+	if type(data.notice) ~= "string" then check:fault("notice", data.notice, "a text, empty for none"); end
+	if data.body ~= "none" and data.body ~= "hash" and data.body ~= "full" then
+		check:fault("body", data.body, '"none", "hash" or "full"');
+	end
 	check:rates(data.rates);
 	for _, section in ipairs({ "people", "groups", "rooms", "partners" }) do
 		if not is_object(data[section]) then

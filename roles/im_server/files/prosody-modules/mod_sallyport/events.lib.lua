@@ -50,13 +50,14 @@ local function shorten(text)
 	return text:sub(1, stop) .. "…";
 end
 
-local function clean(value, valid_utf8)
+-- What people write has the bound of its stanza.
+local function clean(value, valid_utf8, whole)
 	if type(value) == "table" and #value > 0 then
 		for index, item in ipairs(value) do value[index] = clean(item, valid_utf8); end
 	end
 	if type(value) ~= "string" then return value; end
 	if not valid_utf8(value) then value = value:gsub("[\128-\255]", "?"); end
-	return #value > LONGEST and shorten(value) or value;
+	return not whole and #value > LONGEST and shorten(value) or value;
 end
 
 --- RFC 3339, UTC, milliseconds.
@@ -68,8 +69,8 @@ end
 --- Writes one event; v, id and time are filled in.
 -- @return true, or nil and why it could not be written
 function events:write(event)
-	local line = { v = 1; id = self.means.uuid(); time = M.timestamp(self.means.now()) };
-	for key, value in pairs(event) do line[key] = clean(value, self.means.valid_utf8); end
+	local line = { v = 2; id = self.means.uuid(); time = M.timestamp(self.means.now()) };
+	for key, value in pairs(event) do line[key] = clean(value, self.means.valid_utf8, key == "body"); end
 	local file, err = open(self);
 	if not file then return nil, err; end
 	-- After a torn write (disk full) the next event starts on a line of its own.

@@ -7,6 +7,7 @@ local links = module:require "links";
 local payloads = module:require "payloads";
 local transfers = module:require "transfers";
 
+local MUC = "http://jabber.org/protocol/muc";
 local MUC_USER = "http://jabber.org/protocol/muc#user";
 
 local SUBSCRIPTIONS = { subscribe = true; subscribed = true; unsubscribe = true; unsubscribed = true };
@@ -123,11 +124,14 @@ local function read_message(stanza, facts, places)
 		end
 	end
 	if facts.answer then return; end
+	if facts.look and transfers.is_encrypted(stanza) then list("encrypted"); end
+	-- to Prosody any such message changes the subject, whatever else is in it
+	facts.subject_change = facts.type == "groupchat" and stanza:get_child("subject") ~= nil;
 	if facts.direction then
 		facts.carries = transfers.crossing(stanza, facts.bytes);
 		facts.has_data = function() return links.embeds(stanza); end;
 	elseif facts.look then
-		facts.carries, facts.unknown = transfers.message(stanza, facts.bytes, places.files_domain);
+		facts.carries, facts.unknown = transfers.message(stanza, facts.bytes, places.files_domain, places.encryption);
 	end
 	if facts.domain then
 		facts.within = not payloads.permitted(stanza);
@@ -146,6 +150,11 @@ local function read_presence(stanza, facts)
 	facts.malformed = facts.type ~= nil and not facts.subscription and not PRESENCE_TYPES[facts.type];
 	-- what somebody outside tells with presence is recorded like a message
 	facts.words = facts.direction == "in" and stanza:get_child("status") ~= nil;
+	-- coming into a room and leaving it; other presence in it is presence
+	if facts.target == "occupant" and facts.source == "person" then
+		local what = facts.type == "unavailable" and "leave" or not facts.type and stanza:get_child("x", MUC) and "join" or nil;
+		facts.content, facts.moves = what and { what } or nil, what ~= nil;
+	end
 	-- one presence goes to each of many contacts in turn
 	if not facts.look or facts.answer or facts.direction then return; end
 	facts.carries, facts.unknown = transfers.presence(stanza, facts.bytes);
@@ -175,7 +184,7 @@ local function asks_removal(payload)
 	return false;
 end
 
-local function read_iq(stanza, facts)
+local function read_iq(stanza, facts, places)
 	local payload = stanza.tags[1];
 	local xmlns = payload and payload.attr.xmlns;
 	facts.kind, facts.content = "iq", { xmlns };
@@ -192,9 +201,10 @@ local function read_iq(stanza, facts)
 	if facts.direction then
 		facts.carries = transfers.crossing(stanza, facts.bytes);
 	elseif facts.look then
-		facts.carries = transfers.question(stanza, facts.bytes, facts.device);
+		facts.carries = transfers.question(stanza, facts.bytes, facts.device, places.encryption);
 	end
 	facts.question = facts.type == "get" and is_question(payload);
+	facts.archive_query = facts.type == "set" and payload.name == "query" and xmlns ~= nil and begins(xmlns, "urn:xmpp:mam:");
 	-- A roster push comes from one's own server only (RFC 6121, 2.1.6); clients were fooled by others (CVE-2015-8688).
 	facts.roster_push = stanza.attr.type == "set" and xmlns == "jabber:iq:roster";
 	if facts.target == "room" then
@@ -236,6 +246,7 @@ local readers = { message = read_message; presence = read_presence; iq = read_iq
 -- @param stanza  the stanza, addresses prepared by the router
 -- @param places  { domain, rooms_domain, files_domain, occupant = function(address) -> name of the person behind it or nil,
 --                  partner = function(domain) -> whether it is that of a current partner,
+--                  encryption = whether messages may be encrypted from end to end,
 --                  link = function(stanza, domain) -> whether it carries a link to a file of this partner }
 -- @param arrives it is on its way to its reader: among the site's own, its content was looked at when it was sent
 -- @return facts: stanza, kind, type, source ("person", "server", "service", "partner", "foreign"), from (name of the person),

@@ -22,21 +22,26 @@ local events = module:require "events";
 local contacts = module:require "contacts";
 local rosters = module:require "rosters";
 local accounts = module:require "accounts";
+local administration = module:require "administration";
 local border = module:require "border";
 local bounds = module:require "bounds";
 local certificates = module:require "certificates";
 local federation = module:require "federation";
 local floods = module:require "floods";
 local links = module:require "links";
+local notice = module:require "notice";
 local questions = module:require "questions";
 local rebuilt = module:require "rebuilt";
 local rules = module:require "rules";
+local texts = module:require "texts";
 
 -- Before everything that stores, copies or routes: archive, carbons, offline messages (0), blocking (100).
 local FIRST = 1000;
 
 local policy_path = module:get_option_string("sallyport_policy", "/etc/sallyport/policy.json");
 local list_folder = module:get_option_string("sallyport_lists", "/etc/sallyport/lists");
+local key_path = module:get_option_string("sallyport_event_key", "/etc/sallyport/secrets/event-key");
+local SHORTEST_KEY = 32; -- bytes
 local event_path = module:get_option_string("sallyport_events", "/var/log/prosody/im-events.jsonl");
 
 -- What the components and the authentication share with this host. Emptied on unload: then nothing is let through.
@@ -107,7 +112,7 @@ local function places()
 	local policy = core.policy;
 	return {
 		domain = module.host; occupant = occupant; partner = is_partner; link = has_link;
-		rooms_domain = policy and policy.rooms_domain; files_domain = policy and policy.files_domain;
+		encryption = policy and policy.encryption; rooms_domain = policy and policy.rooms_domain; files_domain = policy and policy.files_domain;
 	};
 end
 
@@ -154,13 +159,46 @@ local function warn(event, seen, verdict)
 	module:send(message);
 end
 
+-- Who may not write here at all does not write into the log either.
+local UNHEARD = { rate = true; stranger = true; ["foreign-domain"] = true; ["no-policy"] = true };
+
+local function is_encrypted(seen)
+	for _, what in ipairs(seen.content or {}) do
+		if what == "encrypted" then return true; end
+	end
+	return seen.carries == "encrypted";
+end
+
+-- An invitation lets its reader set a password.
+local function without_invitations(text)
+	return (text:gsub("(/invitation%?)[%w_-]+", "%1…"));
+end
+
+-- What was written, or its digest, as the site says; nothing of what nobody on the way can read.
+local function with_words(described, stanza, seen, verdict)
+	local wanted = core.policy and core.policy.body;
+	if not wanted or wanted == "none" or seen.monstrous or is_encrypted(seen) then return described; end
+	if seen.direction == "in" and verdict.verdict == "refused" and UNHEARD[verdict.rule] then return described; end
+	local text = stanza.name == "message" and texts.body(stanza) or seen.words and stanza:get_child_text("status");
+	if not text or text == "" then return described; end
+	if wanted == "hash" then
+		described.body_hash = hashes.hmac_sha256(core.event_key, text, true);
+	else
+		described.body = without_invitations(text);
+	end
+	return described;
+end
+
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
 	verdict = by_rules(event.stanza, seen, verdict);
+	local function described()
+		return with_words(facts.event(event.stanza, seen, verdict, where), event.stanza, seen, verdict);
+	end
 	if verdict.verdict == "refused" and seen.direction == "in" then
-		refusals:refused(jid.host(event.stanza.attr.from) or "", facts.event(event.stanza, seen, verdict, where));
-	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words or verdict.matched then
-		if not record(facts.event(event.stanza, seen, verdict, where)) and verdict.verdict == "allowed" then
+		refusals:refused(jid.host(event.stanza.attr.from) or "", described());
+	elseif verdict.verdict == "refused" or RECORDED[seen.kind] or seen.words or seen.moves or seen.archive_query or verdict.matched then
+		if not record(described()) and verdict.verdict == "allowed" then
 			return verdicts.refuse("log");
 		end
 	end
@@ -260,7 +298,9 @@ local function load_policy()
 	end
 	local lists, missing = read_lists(data.lists);
 	if not lists then return nil, missing; end
-	return policies.compile(data, json.null, encodings.idna.to_unicode), hashes.sha256(text, true), rules.new(data, lists, MEANS);
+	local key = data.body == "hash" and read_file(key_path) or nil;
+	if data.body == "hash" and #(key or "") < SHORTEST_KEY then return nil, ("%s holds no key that can be used"):format(key_path); end
+	return policies.compile(data, json.null, encodings.idna.to_unicode), hashes.sha256(text, true), rules.new(data, lists, MEANS), key;
 end
 
 local function refresh()
@@ -275,7 +315,7 @@ end
 --- Reads the policy file again. A bad file leaves the old policy in force.
 -- @return true, or nil and what is wrong
 local function reload()
-	local policy, digest, compiled = load_policy();
+	local policy, digest, compiled, key = load_policy();
 	if not policy then
 		core.fault = digest;
 		module:log("error", "Policy not loaded, %s: %s", core.policy and "the old one stays in force" or "nothing is delivered", digest);
@@ -283,7 +323,7 @@ local function reload()
 		return nil, digest;
 	end
 	if digest ~= core.digest or not core.policy then
-		core.policy, core.digest, core.loaded, core.rules = policy, digest, events.timestamp(now()), compiled;
+		core.policy, core.digest, core.loaded, core.rules, core.event_key = policy, digest, events.timestamp(now()), compiled, key;
 		refresh();
 	end
 	core.fault = nil;
@@ -338,8 +378,11 @@ end
 core.policy, core.digest, core.loaded, core.fault, core.rules = nil, nil, nil, nil, nil;
 core.host, core.now, core.record, core.places = module.host, instant, record, places;
 core.judge = judge;
+core.quietly = administration.quietly;
+administration.start(core);
 accounts.start(core);
 border.start(core, own);
+notice.start(core, own);
 federation.start(core, border.is_unfit);
 rosters.start(core, own, accounts.follow, border.list_changed);
 reload();

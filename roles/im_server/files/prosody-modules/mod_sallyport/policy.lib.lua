@@ -117,7 +117,7 @@ function M.compile(data, null, spell)
 	local policy = setmetatable({
 		profile = data.profile; domain = data.domain;
 		rooms_domain = known(data.rooms_domain); files_domain = known(data.files_domain);
-		calls = data.calls; partner_links = data.partner_links; rates = data.rates;
+		calls = data.calls; body = data.body; notice = data.notice; partner_links = data.partner_links; rates = data.rates;
 		people = {}; groups = {}; rooms = {}; members = {}; partners = {};
 	}, methods);
 	for name, group in pairs(data.groups) do
@@ -146,6 +146,8 @@ function M.compile(data, null, spell)
 			pinned = #partner.fingerprints > 0; names = names_of(domain, partner.servers);
 		};
 	end
+	-- only among the site's own, and never across the border
+	policy.encryption = data.end_to_end_encryption == "permit" and data.profile == "internal";
 	policy.instants = instants(policy.people, policy.partners);
 	return policy;
 end

@@ -60,9 +60,25 @@ local function is_for_keys(node)
 	return false;
 end
 
-local function refused_items(publish)
+local MOST_OF_A_KEY = 16384; -- bytes: a hundred keys of a device
+
+-- Where the site permits them: keys of the kinds of their nodes, and nothing beside them.
+local function refused_keys(publish)
+	for _, item in ipairs(publish.tags) do
+		if item.name ~= "item" or #tostring(item) > MOST_OF_A_KEY then return "transfer"; end
+		for _, child in ipairs(item.tags) do
+			if not is_for_keys(child.attr.xmlns or "") then return "transfer"; end
+		end
+	end
+	return nil;
+end
+
+local function refused_items(publish, keys)
 	local node = publish.attr.node or "";
-	if is_for_keys(node) then return "encrypted"; end
+	if is_for_keys(node) then
+		if keys then return refused_keys(publish); end
+		return "encrypted";
+	end
 	local kind = NODES[node];
 	if not kind then return "transfer"; end
 	for _, item in ipairs(publish.tags) do
@@ -78,13 +94,13 @@ local REQUESTS = {
 	affiliations = true; create = true; configure = true; options = true; delete = true; purge = true; default = true;
 };
 
-local function refused_request(pubsub)
+local function refused_request(pubsub, keys)
 	for _, child in ipairs(pubsub.tags) do
 		local rule;
 		if child.name == "publish" then
-			rule = refused_items(child);
+			rule = refused_items(child, keys);
 		elseif child.name == "create" and is_for_keys(child.attr.node or "") then
-			rule = "encrypted";
+			rule = not keys and "encrypted" or nil;
 		elseif not REQUESTS[child.name] or #tostring(child) > MOST_OF_A_REQUEST then
 			rule = "transfer";
 		elseif child.name == "create" and not NODES[child.attr.node or ""] then
@@ -127,13 +143,14 @@ local CHANGES = {
 };
 
 --- @param payload what a person asks the server to keep or to do, in her name (the child of an IQ of type set)
+-- @param keys    whether keys for encryption between devices may be left
 -- @return the rule by which it is refused, or nil
-function M.refused(payload)
+function M.refused(payload, keys)
 	local xmlns = payload.attr.xmlns or "";
 	if xmlns:find("^urn:xmpp:mam:") then return nil; end -- a search of the archive
 	local change = CHANGES[xmlns];
 	if not change then return "transfer"; end
-	return change(payload);
+	return change(payload, keys);
 end
 
 return M;

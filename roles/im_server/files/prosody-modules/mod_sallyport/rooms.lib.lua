@@ -51,7 +51,7 @@ local function set_properties(room, title)
 	local changed = false;
 	for property, value in pairs({
 		name = title; persistent = true; hidden = true; members_only = true; moderated = false;
-		whois = "anyone"; changesubject = true; allow_member_invites = true; password = false;
+		whois = "anyone"; changesubject = core.policy.notice == ""; allow_member_invites = true; password = false;
 	}) do
 		local wanted = value or nil;
 		if (room["get_" .. property](room) or nil) ~= wanted then
@@ -78,6 +78,8 @@ local function keep(name, wanted)
 		end
 	end
 	local changed = set_properties(room, wanted.title);
+	-- whoever enters reads it
+	if core.policy.notice ~= "" and room:set_subject(room.jid, core.policy.notice) then changed = true; end
 	if set_members(room, members_of(wanted)) or changed then room:save(true); end
 end
 

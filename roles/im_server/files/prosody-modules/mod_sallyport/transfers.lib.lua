@@ -92,6 +92,11 @@ MESSAGE[SHARED] = names("file-sharing", { -- XEP-0447
 	[SHARED] = names("sources", { [URL_DATA] = names("url-data") });
 });
 
+-- And where the site permits encryption between devices: nobody can tell what is in it.
+local MESSAGE_OR_ENCRYPTED = copied(MESSAGE);
+local ANY_NAME = setmetatable({}, { __index = function() return payloads.ANYTHING; end });
+for xmlns in pairs(ENCRYPTED) do MESSAGE_OR_ENCRYPTED[xmlns] = ANY_NAME; end
+
 local PRESENCE = {
 	[""] = names("show status priority");
 	["http://jabber.org/protocol/caps"] = names("c"); -- XEP-0115
@@ -206,7 +211,8 @@ local function sift(stanza, permitted, may_call)
 	return nil, unknown;
 end
 
-local function is_encrypted(stanza)
+--- Is this message encrypted from end to end?
+function M.is_encrypted(stanza)
 	for _, child in ipairs(stanza.tags) do
 		if ENCRYPTED[child.attr.xmlns or ""] then return true; end
 		local text = child.name == "body" and child:get_text();
@@ -219,11 +225,12 @@ end
 --- @param stanza a message to a colleague, a room, an own device
 -- @param bytes  its size as text
 -- @param domain that of the site's files service, or nil
+-- @param encrypted whether it may be encrypted from end to end
 -- @return the rule by which it must not be sent, or nil; then the children that are taken off, as a set, or nil
-function M.message(stanza, bytes, domain)
+function M.message(stanza, bytes, domain, encrypted)
 	if bytes > LONGEST.message then return "length"; end
-	if is_encrypted(stanza) then return "encrypted"; end
-	local rule, unknown = sift(stanza, MESSAGE, true);
+	if not encrypted and M.is_encrypted(stanza) then return "encrypted"; end
+	local rule, unknown = sift(stanza, encrypted and MESSAGE_OR_ENCRYPTED or MESSAGE, true);
 	if rule or fetches_elsewhere(stanza, domain) or links.embeds(stanza, true, THUMBNAILS) then return "transfer"; end
 	return nil, unknown;
 end
@@ -244,7 +251,8 @@ end
 
 --- The same for a question; nothing is ever taken off.
 -- @param to_device whether it is delivered to a device, and not answered by the server
-function M.question(stanza, bytes, to_device)
+-- @param keys      whether keys for encryption between devices may be published
+function M.question(stanza, bytes, to_device, keys)
 	if bytes > LONGEST.iq then return "length"; end
 	local payload = stanza.tags[1];
 	if not payload then return nil; end
@@ -253,7 +261,7 @@ function M.question(stanza, bytes, to_device)
 	if to_device then return not (asks and is_empty_question(payload)) and "transfer" or nil; end
 	-- the server answers, and keeps nothing of the question
 	if asks then return TRANSFERS[xmlns or ""] and "transfer" or nil; end
-	return published.refused(payload) or links.embeds(payload, true) and "transfer" or nil;
+	return published.refused(payload, keys) or links.embeds(payload, true) and "transfer" or nil;
 end
 
 --- The same for what a device answers another one.

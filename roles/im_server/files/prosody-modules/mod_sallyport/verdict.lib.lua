@@ -88,7 +88,8 @@ end
 
 function targets.room(policy, now, facts)
 	if not policy:entitled(facts.from, facts.to, now) then return closed_room(facts); end
-	if facts.room_change then return M.refuse("room-locked"); end
+	-- where people are told in the subject that they are monitored, it stays
+	if facts.room_change or facts.subject_change and policy.notice ~= "" then return M.refuse("room-locked"); end
 	return allow("room");
 end
 

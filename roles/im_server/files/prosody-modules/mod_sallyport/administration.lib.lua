@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Events of accounts: who signed in and from where, and what was done to an account, by an administrator, an invitation or its owner.
+
+local M = {};
+
+local core;
+local by_the_clock = false;
+
+local function record(name, what, rule, address)
+	core.record({
+		kind = "account"; type = what; from = name .. "@" .. module.host; verdict = "allowed"; rule = rule; reason = ""; address = address;
+	});
+end
+
+-- Prosody's events of accounts, and what the event file calls them. The making of one has no event: the provider tells it.
+local EVENTS = {
+	["user-deleted"] = "deleted"; ["user-enabled"] = "enabled"; ["user-disabled"] = "disabled"; ["user-password-changed"] = "password";
+	["user-role-changed"] = "role";
+};
+
+--- Does something to accounts that has events of its own.
+function M.quietly(work)
+	by_the_clock = true;
+	local ok, err = pcall(work);
+	by_the_clock = false;
+	if not ok then error(err, 0); end
+end
+
+--- @param shared the core of the decision point
+function M.start(shared)
+	core = shared;
+	for event, what in pairs(EVENTS) do
+		module:hook_global(event, function(account)
+			if account.host == module.host and not by_the_clock then record(account.username, what, what); end
+		end);
+	end
+	module:hook("authentication-success", function(event)
+		record(event.session.username, "sign-in", "signed-in", event.session.ip);
+	end);
+	core.account_made = function(name) record(name, "created", "created"); end;
+end
+
+return M;
