@@ -18,10 +18,10 @@ export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: help demo test acceptance check lint unit verify drift new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
+.PHONY: help demo test acceptance check lint unit verify drift rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
 
 help: ## prints this table
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Targets that work on a site take SITE=<folder in inventories/>; without it they take the demo."
 
 ## set-up
@@ -145,6 +145,9 @@ drift: .venv/ready ## what differs on the hosts of a site from what is declared
 	  ansible-playbook -i $(inventory) playbooks/site.yml --check --diff
 	@# the file is there when the run came to its end, and empty when nothing differs
 	@test -e $(drift_file) && test ! -s $(drift_file)
+
+rules-dry-run: .venv/ready ## what the rules of a site would have said of the messages in its archives; changes nothing
+	@ansible-playbook -i $(inventory) playbooks/rules_dry_run.yml
 
 new-site: .venv/ready ## a new inventory: SITE=<name> DOMAIN=<its IM domain>, optionally EXTERNAL=<domain for partners> NETWORK=<10.x.0.0/16>
 	@python -m $(utils).new_site $(SITE) $(DOMAIN) $(if $(EXTERNAL),--external $(EXTERNAL)) $(if $(NETWORK),--network $(NETWORK))

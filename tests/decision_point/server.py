@@ -96,6 +96,12 @@ def _status(output: str) -> dict[str, Any]:
     return found
 
 
+def _is_usual(event: dict[str, Any]) -> bool:
+    """Tells whether an event is of what each client does before and after what a test is about."""
+    moves = event.get("content") in (["join"], ["leave"])
+    return event["verdict"] == "allowed" and (event["rule"] == "signed-in" or event["kind"] == "iq" or moves)
+
+
 class Server:
     """Prosody in a container: its policy, its events, its clients."""
 
@@ -274,12 +280,16 @@ class Server:
         self.offset = int(self.ask(f"stat -c %s {EVENTS_PATH} || echo 0"))
 
     def events(self, **wanted: str | None) -> list[dict[str, Any]]:
-        """Returns the events since `mark` that have these fields; those of signing in, when fields are named, only."""
+        """Returns the events since `mark` that have these fields.
+
+        Unless a kind or the server is named, those are left out that come by signing in, searching archives, and entering
+        and leaving rooms.
+        """
         text = self.ask(f"tail -c +{self.offset + 1} {EVENTS_PATH}")
         found = [json.loads(line) for line in text.split("\n") if line]
         fields = {key.rstrip("_"): value for key, value in wanted.items()}
-        if not fields:
-            found = [event for event in found if event["rule"] != "signed-in"]
+        if not fields.keys() & {"kind", "server"}:
+            found = [event for event in found if not _is_usual(event)]
         return [event for event in found if all(event.get(k) == v for k, v in fields.items())]
 
     def end(self) -> None:

@@ -51,7 +51,7 @@ def test_every_event_fits_the_schema(server: Server) -> None:
     alice.ask("set", "<query xmlns='jabber:iq:roster'/>")
     alice.ask("get", "<ping xmlns='urn:xmpp:ping'/>", f"carl@{DOMAIN}")
     alice.ask("set", "<query xmlns='jabber:iq:register'><remove/></query>")
-    events = server.events()
+    events = server.events(server=DOMAIN)
     elsewhere = {"stream", "file"}  # test_streams.py, test_uploads.py
     assert {e["kind"] for e in events} == set(SCHEMA["properties"]["kind"]["enum"]) - elsewhere
     for event in [json.loads(line) for line in server.sh(f"cat {EVENTS_PATH}").splitlines()]:
@@ -179,7 +179,7 @@ def test_archives_that_are_searched(server: Server) -> None:
     for to in ("", f"staff@{ROOMS}"):
         alice.ask("set", "<query xmlns='urn:xmpp:mam:2'/>", to)
     alice.ask("get", "<query xmlns='urn:xmpp:mam:2'/>")
-    found = [(e["kind"], e["content"], e["room"]) for e in server.events()]
+    found = [(e["kind"], e["content"], e["room"]) for e in server.events(server=DOMAIN)]
     assert found == [("iq", ["urn:xmpp:mam:2"], None), ("iq", ["urn:xmpp:mam:2"], f"staff@{ROOMS}")]
 
 
@@ -194,7 +194,7 @@ def test_rooms_are_entered_and_left(server: Server) -> None:
     bob.write("</stream:stream>")
     alice.settle()
     server.wait(f"test $(tail -c +{server.offset + 1} {EVENTS_PATH} | grep -c leave) = 2")
-    found = [(e["kind"], e["from"], e["room"], e["content"]) for e in server.events()]
+    found = [(e["kind"], e["from"], e["room"], e["content"]) for e in server.events(kind="presence")]
     room = f"staff@{ROOMS}"
     assert found == [
         ("presence", alice.jid, room, ["join"]),

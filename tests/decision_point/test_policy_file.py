@@ -21,9 +21,9 @@ ALICE = {"name": "Alice", "groups": ["staff"], "from": None, "until": None}
 BAD: dict[str, tuple[dict[str, object] | str | None, str]] = {
     "removed": (None, "No such file"),
     "empty": ("", "is not JSON"),
-    "truncated": ('{"format": 2, "kit": "0.1.0", "people": {"al', "is not JSON"),
-    "not-json": ("sallyport:\n  format: 2\n", "is not JSON"),
-    "other-format": ({"format": 1}, "format: is 1, must be 2"),
+    "truncated": ('{"format": 3, "kit": "0.1.0", "people": {"al', "is not JSON"),
+    "not-json": ("sallyport:\n  format: 3\n", "is not JSON"),
+    "other-format": ({"format": 1}, "format: is 1, must be 3"),
     "wrong-domain": ({"domain": "im.other.example"}, 'domain: is "im.other.example"'),
     "unknown-field": ({"words": {}}, "policy.words: is a list, must be left out"),
     "type": ({"people": {"alice": {**ALICE, "name": 7}}}, "people.alice.name: is 7"),
