@@ -80,7 +80,6 @@ PRACTICES: dict[str, Practice] = {
     "R11": Practice(
         "Viruses, bad links and spam are stopped",
         "No file can be fetched before the scanner has cleared it; links and senders are checked.",
-        "Lists of harmful links, which come with the monitoring part.",
     ),
     "R12": Practice(
         "No security department needed",

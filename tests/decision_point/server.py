@@ -282,8 +282,8 @@ class Server:
     def events(self, **wanted: str | None) -> list[dict[str, Any]]:
         """Returns the events since `mark` that have these fields.
 
-        Unless a kind or the server is named, those are left out that come by signing in, searching archives, and entering
-        and leaving rooms.
+        Unless a kind or the server is named, those are left out that come by signing in, searching archives, and
+        entering and leaving rooms.
         """
         text = self.ask(f"tail -c +{self.offset + 1} {EVENTS_PATH}")
         found = [json.loads(line) for line in text.split("\n") if line]
