@@ -46,9 +46,9 @@ def list_name(path: str) -> str:
         path: of the file below the site's folder.
 
     Returns:
-        The path in one piece; + stands in no path of a site.
+        The path below `rules`, in one piece; + stands in no path of a site.
     """
-    return path.removesuffix(".txt").replace("/", "+")
+    return path.removeprefix("rules/").removesuffix(".txt").replace("/", "+")
 
 
 def list_texts(site: Site, profile: str) -> dict[str, str]:

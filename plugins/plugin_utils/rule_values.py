@@ -13,7 +13,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.values import check_d
 from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
 RULE_ID = r"[a-z][a-z0-9-]{0,30}"
-LIST_FILE = r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.txt"
+LIST_FILE = r"rules/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\.txt"
 CLOCK = r"([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00"
 LANGUAGE = r"[a-z]{2,3}(-[a-z0-9]{2,8})*"
 LONGEST_NOTICE = 1000
@@ -50,10 +50,10 @@ def check_list_file(value: str) -> str:
         The same path.
 
     Raises:
-        ValueError: it leads out of the folder, or does not end in .txt.
+        ValueError: it is not in the folder `rules`, which Ansible takes for no host list, or does not end in .txt.
     """
     if not re.fullmatch(LIST_FILE, value) or ".." in value.split("/"):
-        raise ValueError("this cannot be the path of a list below the site's folder")
+        raise ValueError("this cannot be the path of a list in the site's folder rules")
     return value
 
 

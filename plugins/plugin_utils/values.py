@@ -78,8 +78,7 @@ ALLOWED = {
     "address or name": "an IPv4 or IPv6 address, or a full domain name in small letters",
     "host": "small letters, digits and hyphens, at most 63, beginning and ending with a letter or digit",
     "rule": "small letters, digits and hyphens, at most 31, beginning with a letter",
-    "list file": "the path of a text file below the site's folder that ends in .txt, one entry a line, as "
-    "rules/keywords.txt",
+    "list file": "the path of a text file in the folder rules of the site, one entry a line, as rules/keywords.txt",
     "keyword": "a word or phrase with a letter or digit in it, at most 100 characters",
     "pattern": "letters, digits, blanks and marks as they are; # for a digit, @ for a letter, ? for either, * for any "
     "letters and digits of a word (twice in a word at most), {3} to repeat the one before, as AB-#{6}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from decision_point.client import DOMAIN, ROOMS, error_of
+from decision_point.client import DOMAIN, ROOMS, Client, error_of
 from decision_point.server import EVENTS_PATH
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
         assert error_of(alice.find("message", id=stranger)[0])[:2] == ("cancel", "not-allowed")
         assert bob.bodies() == []
         assert "what cannot be recorded is refused" in server.log_tail()
+        late = Client(server.address, "bob", resource="late")
+        late.authenticate()
+        late.complete()
+        answer = late.ask("set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")
+        assert error_of(answer)[:2] == ("wait", "resource-constraint")
+        late.close()
     finally:
         server.sh(f"rmdir {EVENTS_PATH}; mv {EVENTS_PATH}.kept {EVENTS_PATH}; sleep 1.2")
     alice.message(bob.bare, "<body>again</body>")

@@ -90,7 +90,7 @@ def test_a_clean_file_arrives_whole(scanned: Scanned, size: int) -> None:
     assert slot.get() == (200, data)
     event = scanned.event(slot, "upload")
     assert event | {"id": 0, "time": 0, "address": 0} == {
-        "v": 1, "id": 0, "time": 0, "server": DOMAIN, "kind": "file", "type": "upload", "from": alice.bare, "to": FILES,
+        "v": 2, "id": 0, "time": 0, "server": DOMAIN, "kind": "file", "type": "upload", "from": alice.bare, "to": FILES,
         "room": None, "stanza_id": None, "bytes": size, "verdict": "allowed", "rule": "clean", "reason": "",
         "slot": slot.id, "file": "holiday ü.jpg", "media_type": "application/octet-stream", "sha256": sha256(data),
         "address": 0,

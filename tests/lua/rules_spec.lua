@@ -218,3 +218,53 @@ it("all rules that are met are named, and the gravest counts", function()
 	assert.same({ "one", "two" }, { hits[1].id, hits[2].id });
 	assert.equal("two", rules.gravest(hits).id);
 end);
+
+it("a letter and the mark on it are one letter, however they are written", function()
+	local set = ruleset({ keywords = { "café", "Åre" } });
+	assert.is_true(is_met(set, to_bob(e("body", "CAFE\204\129"))));
+	assert.is_true(is_met(set, to_bob(e("body", "a\204\138re"))));
+	assert.is_false(is_met(set, to_bob(e("body", "cafe or are"))));
+end);
+
+it("what passed and was met in pieces is not met again by its end", function()
+	local set = ruleset({ keywords = { "falcon" }; action = "warn" });
+	assert.same({ false, true, false }, {
+		is_met(set, to_bob(e("body", "fal"))), is_met(set, to_bob(e("body", "con"))), is_met(set, to_bob(e("body", "con"))),
+	});
+end);
+
+describe("the policy document", function()
+	local documents = helper.load("sallyport", "document");
+
+	local function fault(change)
+		local document = helper.document();
+		document.rules, document.lists = { helper.rule({ keywords = { "falcon" } }) }, { words = ("0"):rep(64) };
+		change(document, document.rules[1]);
+		return documents.faults(document, "im.x", helper.null)[1];
+	end
+
+	it("may have rules", function() assert.is_nil(fault(function() end)); end);
+
+	for name, case in pairs({
+		["no list of rules"] = { function(d) d.rules = { a = 1 }; end, "rules: is an object, must be a list of rules" };
+		["a rule of a later version"] = { function(_, rule) rule.mood = "bad"; end, "rules[1].mood: is \"bad\", must be left out (this version does not know it)" };
+		["an unknown action"] = { function(_, rule) rule.action = "permit"; end, "rules[1].action: is \"permit\", must be log, warn or refuse" };
+		["a list that is not named"] = { function(_, rule) rule.keyword_lists = { "other" }; end, "rules[1].keyword_lists[1]: is \"other\", must be one of the lists of this file" };
+		["a name that leads to another file"] = { function(d) d.lists = { ["../policy"] = ("0"):rep(64) }; end, "lists: is \"../policy\", must be letters, digits, dot, dash, plus, underscore" };
+		["no digest of a list"] = { function(d) d.lists.words = "x"; end, "lists.words: is \"x\", must be a SHA-256 as 64 digits 0-9 and a-f" };
+		["a pattern that takes long"] = { function(_, rule) rule.patterns = { "a*b*c*d" }; end, "rules[1].patterns[1]: is \"a*b*c*d\", must be a pattern of docs/rules.md" };
+		["too many patterns"] = { function(_, rule) for at = 1, 101 do rule.patterns[at] = "a" .. at; end end, "rules: is a list, must be rules with 100 patterns in all" };
+		["a keyword without a letter"] = { function(_, rule) rule.keywords = { "--" }; end, "rules[1].keywords[1]: is \"--\", must be a text with a letter or digit" };
+		["an unknown kind of number"] = { function(_, rule) rule.validators = { "isbn" }; end, "rules[1].validators[1]: is \"isbn\", must be a kind of number of this version" };
+		["an unknown direction"] = { function(_, rule) rule.directions = { "up" }; end, "rules[1].directions[1]: is \"up\", must be inside, in or out" };
+		["a sender that is not there"] = { function(_, rule) rule.from = { "nobody" }; end, "rules[1].from[1]: is \"nobody\", must be one of the people of this file" };
+		["a rate of nothing"] = { function(_, rule) rule.rate = { messages = 0; minutes = 1 }; end, "rules[1].rate.messages: is 0, must be a whole number from 1 to 10000" };
+		["an eighth day"] = { function(_, rule) rule.hours = { { days = { 8 }; from = 0; ["until"] = 1; utc = true } }; end, "rules[1].hours[1].days[1]: is 8, must be a whole number from 1 to 7" };
+		["no zone"] = { function(d) d.zone = { "Europe/Oslo" }; end, "zone[1]: is \"Europe/Oslo\", must be an instant and minutes" };
+		["an unknown stance"] = { function(d) d.end_to_end_encryption = "maybe"; end, "end_to_end_encryption: is \"maybe\", must be \"forbid\" or \"permit\"" };
+		["an unknown body"] = { function(d) d.body = "some"; end, "body: is \"some\", must be \"none\", \"hash\" or \"full\"" };
+		["no notice"] = { function(d) d.notice = nil; end, "notice: is nil, must be a text, empty for none" };
+	}) do
+		it("is refused with " .. name, function() assert.equal(case[2], fault(case[1])); end);
+	end
+end);

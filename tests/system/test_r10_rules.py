@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from system.attempts import VERDICT, arrives, from_friend, one_refusal, refused_between
 from system.controls import Amber, Breakage, NotApplicable, Seen, control
@@ -72,13 +73,13 @@ def disguised(text: str) -> dict[str, str]:
     """Return the body of a message that says the same, in several forms."""
     wide = "".join(chr(ord(mark) + 0xFEE0) if "!" <= mark <= "~" else mark for mark in text)
     return {
-        "as it is": f"<body>{text}</body>",
-        "in capitals": f"<body>{text.upper()}</body>",
+        "as it is": f"<body>{escape(text)}</body>",
+        "in capitals": f"<body>{escape(text.upper())}</body>",
         "in wide letters": f"<body>{wide}</body>",
-        "with marks that are not seen": "<body>" + "\N{ZERO WIDTH SPACE}".join(text) + "</body>",
-        "in a second text": f"<body>hello</body><body xml:lang='de'>{text}</body>",
+        "with marks that are not seen": "<body>" + "\N{ZERO WIDTH SPACE}".join(map(escape, text)) + "</body>",
+        "in a second text": f"<body>hello</body><body xml:lang='de'>{escape(text)}</body>",
         "in formatted text": "<body>hello</body><html xmlns='http://jabber.org/protocol/xhtml-im'>"
-        f"<body xmlns='http://www.w3.org/1999/xhtml'><p>{text[:2]}<b>{text[2:]}</b></p></body></html>",
+        f"<body xmlns='http://www.w3.org/1999/xhtml'><p>{escape(text[:2])}<b>{escape(text[2:])}</b></p></body></html>",
     }
 
 
@@ -144,9 +145,9 @@ def test_warned_words(facts: SiteFacts, client: Callable[[str], Client], events:
     for name, text in texts.items():
         reason = next(rule["reason"] for rule in facts.sallyport["rules"] if rule["id"] == name)
         mark, since, number = events.mark(), person.mark(), fresh("warned")
-        inner = f"<body>{text} {number}</body>"
+        inner = f"<body>{escape(text)} {number}</body>"
         arrives(person, friend, f"<message to='{friend.bare}' type='chat' id='{number}'>{inner}</message>", number)
-        warning = person.wait(since, 5, tag="message", sender=facts.domain, contains=[reason])
+        warning = person.wait(since, 5, tag="message", sender=facts.domain, contains=[escape(reason)])
         assert warning is not None, f"{person.account} wrote what the rule {name} warns of, and was not told"
         found = events.of(mark, number)
         assert [event.get("action") for event in found] == ["warn"], f"the events of it: {found}"
@@ -154,7 +155,9 @@ def test_warned_words(facts: SiteFacts, client: Callable[[str], Client], events:
         plain, start = fresh("plain"), person.mark()
         xml = f"<message to='{friend.bare}' type='chat' id='{plain}'><body>{plain}</body></message>"
         arrives(person, friend, xml, plain)
-        assert person.wait(start, 1, tag="message", sender=facts.domain, contains=[reason]) is None, "warned of nothing"
+        assert person.wait(start, 1, tag="message", sender=facts.domain, contains=[escape(reason)]) is None, (
+            "warned of nothing"
+        )
         seen(
             f"The rule {name}: delivered, its sender told “{reason}”, the event names it; an ordinary message: nothing."
         )
@@ -196,7 +199,7 @@ def test_lists_fail_closed(
             xml = f"<message to='{friend.bare}' type='chat' id='{hello}'><body>{hello}</body></message>"
             arrives(person, friend, xml, hello)
             for rule, text in with_words(facts, "refuse").items():
-                refused(person, friend, f"<body>{text}</body>", rule, events)
+                refused(person, friend, f"<body>{escape(text)}</body>", rule, events)
         seen(f"{name} changed by hand: not taken, an error says so, and the old rules hold.")
 
 
@@ -301,10 +304,13 @@ def test_people_are_told(facts: SiteFacts, client: Callable[[str], Client], even
     since = person.mark()
     try:
         assert person.join(room) is not None, f"{room} did not let {person.bare} in"
-        told = person.wait(since, 5, tag="message", sender=room, contains=["<subject"])
-        text = "" if told is None else "".join(told.itertext())
-        expected = next(iter(notice.values())).split("{company}")[0] if notice else facts.sallyport["company"]
-        assert expected.strip() in text, f"the subject of {room} is {text!r}"
+        # without a text of the site's own, that of the kit names the company
+        words = next(iter(notice.values())).replace("{company}", facts.sallyport["company"]) if notice else ""
+        expected = words.split("\n")[0].strip()[:40] or facts.sallyport["company"]
+        told = person.wait(since, 5, tag="message", sender=room, type="groupchat", contains=[escape(expected)])
+        assert told is not None, f"who enters {room} does not read {expected!r}"
+        text = told.findtext("{*}subject") or ""
+        assert expected in text, f"the subject of {room} is {text!r}"
         seen(f"Who enters a room reads: {text[:120]}…")
         mark, number = events.mark(), fresh("subject")
         start = person.send(

@@ -81,10 +81,10 @@ def test_groups_become_people_and_rooms(site: Site) -> None:
 
 def test_lists_are_named_with_their_digest(site: Site) -> None:
     texts = list_texts(site, "internal")
-    assert texts == {"rules+words": "Eagle\nfalcon\n"}
+    assert texts == {"words": "Eagle\nfalcon\n"}
     document = compile_rules(site, "internal")
-    assert document["lists"] == {"rules+words": hashlib.sha256(texts["rules+words"].encode()).hexdigest()}
-    assert document["rules"][0]["keyword_lists"] == ["rules+words"]
+    assert document["lists"] == {"words": hashlib.sha256(texts["words"].encode()).hexdigest()}
+    assert document["rules"][0]["keyword_lists"] == ["words"]
     json.dumps(document)
 
 

@@ -140,8 +140,9 @@ local function is_near(one, other)
 	return rest:sub(2) == others:sub(2) or rest:sub(1, 2) == others:sub(1, 2):reverse() and rest:sub(3) == others:sub(3);
 end
 
---- Prepares the names that others may imitate. @param names list, in their xn-- form
-function M.imitated(names)
+--- Prepares the names that others may imitate.
+-- @param names list, in their xn-- form
+function M.imitated(names, means)
 	local made = { own = {}; hyphened = {}; skeletons = {}; near = {}; most_labels = 0; shortest = math.huge; longest = 0 };
 	local function note(key, name)
 		made.near[key] = made.near[key] or {};
@@ -149,12 +150,13 @@ function M.imitated(names)
 	end
 	for _, name in ipairs(names) do
 		made.own[name], made.hyphened[name:gsub("%.", "-")] = true, true;
-		made.skeletons[skeleton(name)] = true;
+		local shown = means.unicode(name) or name;
+		made.skeletons[skeleton(shown)] = true;
 		made.most_labels = math.max(made.most_labels, select(2, name:gsub("%.", "")) + 1);
-		if #name >= SHORTEST then
-			made.shortest, made.longest = math.min(made.shortest, #name), math.max(made.longest, #name);
-			note(name, name);
-			each_shorter(name, function(shorter) note(shorter, name); end);
+		if #shown >= SHORTEST then
+			made.shortest, made.longest = math.min(made.shortest, #shown), math.max(made.longest, #shown);
+			note(shown, shown);
+			each_shorter(shown, function(shorter) note(shorter, shown); end);
 		end
 	end
 	return made;

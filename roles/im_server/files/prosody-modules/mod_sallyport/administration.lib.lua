@@ -6,8 +6,9 @@ local M = {};
 local core;
 local by_the_clock = false;
 
+-- @return true, or nil when it could not be written
 local function record(name, what, rule, address)
-	core.record({
+	return core.record({
 		kind = "account"; type = what; from = name .. "@" .. module.host; verdict = "allowed"; rule = rule; reason = ""; address = address;
 	});
 end
@@ -35,7 +36,9 @@ function M.start(shared)
 		end);
 	end
 	module:hook("authentication-success", function(event)
-		record(event.session.username, "sign-in", "signed-in", event.session.ip);
+		local session = event.session;
+		-- who is not recorded gets no address, and so reaches nobody
+		session.sallyport_unrecorded = not record(session.username, "sign-in", "signed-in", session.ip);
 	end);
 	core.account_made = function(name) record(name, "created", "created"); end;
 end

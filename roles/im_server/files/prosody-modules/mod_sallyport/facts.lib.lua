@@ -22,6 +22,7 @@ local CONTENTS = {
 	["urn:xmpp:message-retract:1"] = "retraction";
 	["urn:xmpp:fasten:0"] = "retraction";
 	["urn:xmpp:reactions:0"] = "reaction";
+	["urn:xmpp:reply:0"] = "reply";
 	["jabber:x:oob"] = "link";
 	["jabber:x:conference"] = "invitation";
 	["urn:xmpp:forward:0"] = "forwarded";
@@ -290,7 +291,7 @@ function M.read(stanza, places, arrives)
 	return facts;
 end
 
---- The event of a stanza and its verdict; without any text of the message.
+--- The event of a stanza and its verdict, without any text of it.
 function M.event(stanza, facts, verdict, places)
 	local attr = stanza.attr;
 	local to = attr.to or jid.bare(attr.from);

@@ -179,7 +179,7 @@ local function with_words(described, stanza, seen, verdict)
 	local wanted = core.policy and core.policy.body;
 	if not wanted or wanted == "none" or seen.monstrous or is_encrypted(seen) then return described; end
 	if seen.direction == "in" and verdict.verdict == "refused" and UNHEARD[verdict.rule] then return described; end
-	local text = stanza.name == "message" and texts.body(stanza) or seen.words and stanza:get_child_text("status");
+	local text = stanza.name == "message" and texts.body(stanza, seen.subject_change) or seen.words and stanza:get_child_text("status");
 	if not text or text == "" then return described; end
 	if wanted == "hash" then
 		described.body_hash = hashes.hmac_sha256(core.event_key, text, true);
@@ -443,6 +443,11 @@ module:hook("pre-resource-bind", function(event)
 	-- Signed in, and out of the policy before the session had an address: it would be missed when sessions are ended.
 	if not (core.policy and core.policy:valid(event.session.username, instant())) then
 		local verdict = verdicts.refuse(core.policy and "sender" or "no-policy");
+		event.error = { type = verdict.error_type; condition = verdict.condition; text = verdict.reason };
+		return false;
+	end
+	if event.session.sallyport_unrecorded then
+		local verdict = verdicts.refuse("log");
 		event.error = { type = verdict.error_type; condition = verdict.condition; text = verdict.reason };
 		return false;
 	end

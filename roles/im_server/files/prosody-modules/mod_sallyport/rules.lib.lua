@@ -77,7 +77,7 @@ function M.new(policy, lists, means)
 		list = {}; zone = policy.zone; means = means;
 		recent = means.cache(REMEMBERED_PAIRS); rated = means.cache(RATED);
 	}, rules);
-	local imitated = addresses.imitated(policy.names);
+	local imitated = addresses.imitated(policy.names, means);
 	for at, rule in ipairs(policy.rules) do
 		made.list[at] = compile_rule(rule, lists, imitated, means.null);
 		made.about_words = made.about_words or made.list[at].about_words;
@@ -171,11 +171,6 @@ local function is_rated(self, rule, seen)
 	return not rates.take(self.rated, key, self.means.now(), rule.rate.messages, rule.rate.messages / (rule.rate.minutes * 60));
 end
 
--- A message, or something with words in it; typing and receipts have none.
-local function says_something(stanza, found)
-	return stanza.name == "message" and #found.pieces > 0;
-end
-
 local function read(stanza, means)
 	local found = texts.read(stanza);
 	local folded = {};
@@ -227,10 +222,12 @@ function rules:met(stanza, seen, instant)
 	end
 	if #wanted == 0 and not self.about_words then return hits; end
 	local found = read(stanza, self.means);
+	-- typing, a receipt, a question: nothing that anybody reads
+	if #found.pieces == 0 then return hits; end
 	local together, before;
 	if self.about_words then together, before = joined(self, stanza, found); end
 	for _, rule in ipairs(wanted) do
-		local hit = rule.about_files or rule.about_words or says_something(stanza, found);
+		local hit = rule.about_files or rule.about_words or stanza.name == "message";
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then hit = has_words(rule, found.text) or together ~= nil and has_words(rule, together); end

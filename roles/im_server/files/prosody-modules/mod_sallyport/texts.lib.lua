@@ -94,9 +94,10 @@ function M.read(stanza)
 end
 
 --- The words of a message as its reader has them: its bodies, else its subject, else the formatted text.
+-- @param is_subject it changes the subject of a room, and is nothing else
 -- @return text, or nil when there are none
-function M.body(stanza)
-	for _, name in ipairs({ "body", "subject" }) do
+function M.body(stanza, is_subject)
+	for _, name in ipairs(is_subject and { "subject" } or { "body", "subject" }) do
 		local parts, seen = {}, {};
 		for _, child in ipairs(stanza.tags) do
 			local text = child.name == name and child.attr.xmlns == nil and table.concat(text_of(child, "", {})) or "";
