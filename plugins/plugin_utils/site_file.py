@@ -348,14 +348,6 @@ class Rule(Settings):
     """Only from so many on."""
 
 
-class Logging(Settings):
-    """What is recorded of each message."""
-
-    body: Literal["none", "hash", "full"] = "full"
-    """Of the words: nothing; a digest with a key (HMAC-SHA256), by which a text that somebody shows can be proven; or
-    all of them. Never what is encrypted from end to end."""
-
-
 class Permitted(Limited):
     """A consumer IM service that people's computers may use all the same."""
 
@@ -423,8 +415,11 @@ class Antivirus(Settings):
 
 
 class Logging(Settings):
-    """What happens to logs when the log host cannot be reached for long."""
+    """What is recorded of each message, and what happens when the log host cannot be reached for long."""
 
+    body: Literal["none", "hash", "full"] = "full"
+    """Of the words: nothing; a digest with a key (HMAC-SHA256), by which a text that somebody shows can be proven; or
+    all of them. Never what is encrypted from end to end."""
     queue_megabytes: Annotated[int, number(64, 1048576)] = 1024
     """How much a host keeps for the log host while that takes nothing, in megabytes of 1,048,576 bytes; an IM server as
     much again for events. It must be free on the disk, with a tenth to spare. What is more waits where it was
@@ -621,11 +616,9 @@ class SiteFile(Settings):
     antivirus: Antivirus = Antivirus()
     """Scanning for viruses, and kinds of files that are refused."""
     logging: Logging = Logging()
-    """What happens to logs when the log host cannot be reached for long."""
+    """What is recorded of each message, and what happens when the log host cannot be reached for long."""
     rules: tuple[Rule, ...] = ()
     """Rules about what people write and share; an empty list means none. See rules.md."""
-    logging: Logging = Logging()
-    """What is recorded of each message."""
     time_zone: Time_zone = "UTC"
     """The site's time zone, for the hours of rules."""
     sign_in: SignIn = SignIn()
