@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hold: what must be kept although its time is over. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sallyport_archive import events
+
+if TYPE_CHECKING:
+    from sallyport_archive.chain import Entry
+
+AROUND = datetime.timedelta(days=1)
+"""Lines that tell no time of their own go by the day of their file, and one more on each side."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What is held, by whom and why.
+
+    Attributes:
+        id: its name, as `hold-3`: the number of the entry that made it.
+        case: name of the case, or empty.
+        people: bare addresses.
+        rooms: bare addresses.
+        first: events from this moment on; None: from the beginning.
+        end: events before this moment; None: all later ones.
+        who: asked for it.
+        since: when.
+        reason: why.
+
+    """
+
+    id: str
+    case: str
+    people: frozenset[str]
+    rooms: frozenset[str]
+    first: datetime.datetime | None
+    end: datetime.datetime | None
+    who: str
+    since: str
+    reason: str
+
+    @classmethod
+    def read(cls, entry: Entry) -> Hold:
+        """Read a hold from the entry that made it."""
+        said = entry.content
+        return cls(
+            id=said["hold"],
+            case=said["case"],
+            people=frozenset(said["people"]),
+            rooms=frozenset(said["rooms"]),
+            first=_moment(said["from"]),
+            end=_moment(said["until"]),
+            who=said["who"],
+            since=entry.time,
+            reason=said["reason"],
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for other programs."""
+        return {
+            "hold": self.id,
+            "case": self.case,
+            "people": sorted(self.people),
+            "rooms": sorted(self.rooms),
+            "from": self.first.isoformat() if self.first else None,
+            "until": self.end.isoformat() if self.end else None,
+            "who": self.who,
+            "since": self.since,
+            "reason": self.reason,
+        }
+
+    def covers(self, line: bytes, day: datetime.date) -> bool:
+        """Tell whether a line of a day file is held.
+
+        An event goes by its people, its room and its time. Any other line is held when it contains one of the addresses:
+        rather too much is kept than too little.
+
+        Args:
+            line: without its end.
+            day: of the file.
+
+        Returns:
+            Whether it is.
+
+        """
+        try:
+            event = events.read(line)
+        except events.LineError:
+            return self._near(day) and self._named(line)
+        if (self.first and event.time < self.first) or (self.end and event.time >= self.end):
+            return False
+        return not self.people.isdisjoint(event.people) or event.room in self.rooms
+
+    def _near(self, day: datetime.date) -> bool:
+        begin = self.first.date() - AROUND if self.first else datetime.date.min
+        end = self.end.date() + AROUND if self.end else datetime.date.max
+        return begin <= day <= end
+
+    def _named(self, line: bytes) -> bool:
+        text = line.decode("utf-8", "replace")
+        try:
+            # addresses may be written with \u escapes
+            text = json.dumps(json.loads(text), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            pass
+        return any(address in text.casefold() for address in self.people | self.rooms)
+
+
+def _moment(text: str | None) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None

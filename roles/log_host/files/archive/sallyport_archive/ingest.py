@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follows the day files and puts their events into the database. Lines and position go in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+from sallyport_archive import database, events
+from sallyport_archive.day_file import Line, read_lines
+from sallyport_archive.places import MESSAGES, day_files
+
+if TYPE_CHECKING:
+    from sallyport_archive.database import Connection
+    from sallyport_archive.events import Event
+    from sallyport_archive.places import DayFile, Places
+
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+BATCH = 2000
+KEPT = 65_536  # bytes of a malformed line that the database keeps; the file has all of it
+
+INSERT = """
+INSERT INTO events (id, time, kind, verdict, rule, room, people, words, path, position, line) VALUES %s
+ON CONFLICT (id) DO NOTHING RETURNING id"""
+ROW = "(%s, %s, %s, %s, %s, %s, %s::text[], to_tsvector('simple', %s), %s, %s, %s)"
+
+
+def say(level: int, text: str) -> None:
+    """Say something to the journal; level as in sd-daemon(3)."""
+    print(f"<{level}>{text}", flush=True)
+
+
+def serve(places: Places) -> None:
+    """Ingest until the service is stopped. A database that is down is waited for, and nothing is lost meanwhile."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    said = ""
+    while not stop.is_set():
+        try:
+            with contextlib.closing(database.connect()) as connection:
+                if _alone(connection):
+                    said = ""
+                    say(6, "ingesting")
+                    _follow(connection, places, stop)
+                    return
+                problem = "another one ingests; waiting until it ends"
+        except psycopg2.Error as error:
+            problem = f"the database cannot be used, waiting for it: {str(error).strip()}"
+        if problem != said:
+            said = problem
+            say(4, problem)
+        stop.wait(RETRY_SECONDS)
+
+
+def _alone(connection: Connection) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", (database.INGEST_LOCK,))
+        taken: bool = cursor.fetchone()[0]
+    connection.commit()
+    return taken
+
+
+def _follow(connection: Connection, places: Places, stop: threading.Event) -> None:
+    while not stop.is_set():
+        began = time.monotonic()
+        if not once(connection, places, stop):
+            stop.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
+
+
+def once(connection: Connection, places: Places, stop: threading.Event) -> int:
+    """Ingest some of what is new, of each file.
+
+    Args:
+        connection: to the database.
+        places: where the files are.
+        stop: ends it early.
+
+    Returns:
+        How many lines there were.
+
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT path, position FROM files")
+        known: dict[str, int] = dict(cursor.fetchall())
+    connection.commit()
+    count = 0
+    for file in day_files(places.hosts):
+        if file.stream != MESSAGES or stop.is_set():
+            continue
+        try:
+            count += _ingest(connection, file, known.get(file.path, 0))
+        except OSError as error:
+            # it may have been removed just now; what stays so is seen by verify
+            say(4, f"{file.path}: {error.strerror}")
+    return count
+
+
+def _ingest(connection: Connection, file: DayFile, position: int) -> int:
+    size = file.file.stat().st_size
+    if size == position:
+        return 0
+    begin = position
+    if size < position:
+        say(4, f"{file.path}: is shorter than it was, read again from its beginning")
+        begin = 0
+    lines, behind = read_lines(file.file, begin)
+    if behind == position:
+        return 0
+    for first in range(0, len(lines), BATCH):
+        batch = lines[first : first + BATCH]
+        until = lines[first + BATCH].position if first + BATCH < len(lines) else behind
+        if not store(connection, file.path, position, batch, until):
+            break
+        position = until
+    return len(lines)
+
+
+def store(connection: Connection, path: str, position: int, lines: list[Line], behind: int) -> bool:
+    """Store lines and the position behind them, all or nothing.
+
+    Args:
+        connection: to the database.
+        path: of the day file.
+        position: that the database has for it.
+        lines: what was read.
+        behind: the new position.
+
+    Returns:
+        False when somebody else changed the position meanwhile; nothing was stored then.
+
+    """
+    found: list[tuple[Line, Event]] = []
+    bad: list[tuple[Line, str]] = []
+    for line in lines:
+        try:
+            if not line.whole:
+                raise events.LineError("longer than any event")
+            found.append((line, events.read(line.content)))
+        except events.LineError as error:
+            bad.append((line, str(error)))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO files (path, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (path,))
+        cursor.execute("SELECT position FROM files WHERE path = %s FOR UPDATE", (path,))
+        if cursor.fetchone()[0] != position:
+            return False
+        bad += _insert(cursor, path, found)
+        if bad:
+            execute_values(
+                cursor,
+                "INSERT INTO malformed (path, position, reason, line) VALUES %s ON CONFLICT DO NOTHING",
+                [(path, line.position, events.printable(why)[:500], line.content[:KEPT]) for line, why in bad],
+            )
+        cursor.execute("UPDATE files SET position = %s WHERE path = %s", (behind, path))
+    if bad:
+        line, why = bad[0]
+        say(
+            4,
+            f"{path}: {len(bad)} lines are no events, the first at byte {line.position}: {events.printable(why)[:200]}",
+        )
+    return True
+
+
+def _insert(cursor: Connection, path: str, found: list[tuple[Line, Event]]) -> list[tuple[Line, str]]:
+    """Insert events; returns those that cannot be, with the reason. One that is there already is no fault."""
+    if not found:
+        return []
+    rows = [
+        (e.id, e.time, e.kind, e.verdict, e.rule, e.room, list(e.people), e.words, path, line.position, e.line)
+        for line, e in found
+    ]
+    cursor.execute("SAVEPOINT batch")
+    try:
+        new = {row[0] for row in execute_values(cursor, INSERT, rows, ROW, page_size=len(rows), fetch=True)}
+    except psycopg2.DataError as error:
+        cursor.execute("ROLLBACK TO SAVEPOINT batch")
+        if len(found) == 1:
+            return [(found[0][0], f"the database cannot hold it: {str(error).splitlines()[0]}")]
+        half = len(found) // 2
+        return _insert(cursor, path, found[:half]) + _insert(cursor, path, found[half:])
+    cursor.execute("RELEASE SAVEPOINT batch")
+    repeated = []
+    for item in found:
+        # the first one of a batch is the one that was stored
+        if item[1].id in new:
+            new.remove(item[1].id)
+        else:
+            repeated.append(item)
+    return _impostors(cursor, repeated)
+
+
+def _impostors(cursor: Connection, repeated: list[tuple[Line, Event]]) -> list[tuple[Line, str]]:
+    """Find what is no repetition: the id of another event."""
+    if not repeated:
+        return []
+    cursor.execute("SELECT id::text, line FROM events WHERE id = ANY(%s::uuid[])", ([e.id for _, e in repeated],))
+    stored: dict[str, str] = dict(cursor.fetchall())
+    return [(line, f"another event has the id {e.id}") for line, e in repeated if stored.get(e.id) != e.line]

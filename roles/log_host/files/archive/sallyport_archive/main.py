@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import itertools
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from sallyport_archive import database, holding, ingest, retention, seal, setting_up, signing, status, uses, words
+from sallyport_archive.export import Export
+from sallyport_archive.places import ArchiveError, Places
+from sallyport_archive.search import Query, search
+from sallyport_archive.table import table, visible
+from sallyport_archive.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLACES = Places()
+WELL, WRONG, FAILED = 0, 1, 2
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        0 when all is well, 1 when verify or a daily run found something wrong, 2 when it could not be done.
+
+    """
+    os.umask(0o027)
+    asked = words.parser().parse_args(arguments)
+    try:
+        return COMMANDS[asked.command](asked)
+    except BrokenPipeError:
+        # whoever read the output had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WELL
+    except (ArchiveError, psycopg2.Error) as error:
+        print(f"sallyport-archive: {visible(str(error).strip())}", file=sys.stderr)
+    except OSError as error:
+        print(f"sallyport-archive: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+    return FAILED
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _setup(_: argparse.Namespace) -> int:
+    for line in setting_up.set_up(PLACES):
+        print(line)
+    return WELL
+
+
+def _ingest(_: argparse.Namespace) -> int:
+    ingest.serve(PLACES)
+    return WELL
+
+
+def _seal(_: argparse.Namespace) -> int:
+    entry = seal.seal(PLACES)
+    for problem in entry.content["problems"]:
+        ingest.say(1, problem)
+    print(
+        f"entry {entry.number}: {len(entry.content['files'])} files sealed, {len(entry.content['problems'])} are not what they were"
+    )
+    return WRONG if entry.content["problems"] else WELL
+
+
+def _expire(_: argparse.Namespace) -> int:
+    done, problems = retention.expire(PLACES, _now())
+    for line in done:
+        print(line)
+    for line in problems:
+        ingest.say(1, line)
+    return WRONG if problems else WELL
+
+
+def _status(asked: argparse.Namespace) -> int:
+    said = status.status(PLACES)
+    print(json.dumps(said) if asked.json else "\n".join(f"{name}: {value}" for name, value in said.items()))
+    return WELL
+
+
+def _query(asked: argparse.Namespace) -> Query:
+    return Query(people=asked.person, rooms=asked.room, first=asked.first, end=asked.end)
+
+
+def _search(asked: argparse.Namespace) -> int:
+    query = Query(
+        **{
+            **vars(_query(asked)),
+            "words": asked.word,
+            "rule": asked.rule,
+            "verdict": asked.verdict,
+            "kind": asked.kind,
+        },
+        **{"limit": asked.limit},
+    )
+    with database.connected() as connection:
+        found = search(connection, query)
+        # whoever asks for all of them may ask for more than fits into memory
+        first = list(itertools.islice(found, asked.limit or 1))
+        uses.asked(PLACES, "search", query.as_dict(), len(first) if asked.limit or not first else None)
+        shown = itertools.chain(first, found)
+        for line in (json.dumps(item.event.fields) for item in shown) if asked.json else table(shown):
+            print(line)
+    return WELL
+
+
+def _export(asked: argparse.Namespace) -> int:
+    if not asked.reason.strip():
+        raise ArchiveError("an export needs a reason: --reason")
+    queries = [_query(asked)] if asked.person or asked.room else []
+    if asked.case:
+        held = [hold for hold in holding.holds(PLACES) if hold.case == asked.case]
+        if not held:
+            raise ArchiveError(f"no hold in force names the case {asked.case!r}; see sallyport-archive holds")
+        queries += [Query(people=sorted(h.people), rooms=sorted(h.rooms), first=h.first, end=h.end) for h in held]
+    if not queries:
+        raise ArchiveError("an export needs somebody or something: --person, --room or --case")
+    words_said = {"case": asked.case, **_query(asked).as_dict(), "to": str(asked.to), "reason": asked.reason.strip()}
+    export = Export(PLACES, asked.to)
+    try:
+        with database.connected() as connection:
+            export.fill(search(connection, *queries))
+        uses.asked(PLACES, "export", words_said, export.count)
+        said = {name: value for name, value in words_said.items() if value and name not in ("to", "reason")}
+        export.finish(
+            {
+                "time": _now().isoformat(timespec="seconds"),
+                "who": uses.who(),
+                "asked": said,
+                "reason": asked.reason.strip(),
+            }
+        )
+    finally:
+        export.drop()
+    print(f"{export.count} events in {asked.to}")
+    if export.elsewhere:
+        print(
+            f"{len(export.elsewhere)} of them are not in the day files as they came; run sallyport-archive verify",
+            file=sys.stderr,
+        )
+        return WRONG
+    return WELL
+
+
+def _verify(asked: argparse.Namespace) -> int:
+    key = asked.key or signing.public_half(PLACES.key)
+    public = key.read_text(encoding="ascii", errors="replace")
+    with contextlib.ExitStack() as stack:
+        heads = asked.heads
+        if heads == Path("-"):
+            copy = stack.enter_context(tempfile.NamedTemporaryFile())
+            copy.write(sys.stdin.buffer.read())
+            copy.flush()
+            heads = Path(copy.name)
+        found = verify(PLACES, public, heads, _now())
+    uses.asked(
+        PLACES,
+        "verify",
+        {"heads": str(asked.heads or ""), "key": str(asked.key or ""), "problems": len(found.problems)},
+    )
+    if asked.json:
+        print(json.dumps({"ok": not found.problems, **vars(found)}))
+        return WRONG if found.problems else WELL
+    for line in found.problems:
+        print(f"WRONG  {visible(line)}")
+    for line in found.notes:
+        print(f"note   {visible(line)}")
+    outcome = f"{len(found.problems)} things are wrong" if found.problems else "everything is as it was sealed"
+    print(f"{found.files} files, {found.entries} entries: {outcome}")
+    return WRONG if found.problems else WELL
+
+
+def _hold(asked: argparse.Namespace) -> int:
+    print(holding.hold(PLACES, asked.person, asked.room, asked.case, (asked.first, asked.end), asked.reason))
+    return WELL
+
+
+def _release(asked: argparse.Namespace) -> int:
+    holding.release(PLACES, asked.hold, asked.reason)
+    print(f"{asked.hold} is released; what its time is over for goes by the next daily run")
+    return WELL
+
+
+def _holds(asked: argparse.Namespace) -> int:
+    found = [hold.as_dict() for hold in holding.holds(PLACES)]
+    if asked.json:
+        print(json.dumps({"holds": found}))
+        return WELL
+    for said in found or [{"holds": "none"}]:
+        print(
+            "; ".join(
+                f"{name}: {', '.join(value) if isinstance(value, list) else visible(str(value))}"
+                for name, value in said.items()
+                if value
+            )
+        )
+    return WELL
+
+
+def _accept(asked: argparse.Namespace) -> int:
+    holding.accept(PLACES, asked.path, asked.reason)
+    print(f"{visible(asked.path)} is accepted as it is")
+    return WELL
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "setup": _setup,
+    "ingest": _ingest,
+    "seal": _seal,
+    "expire": _expire,
+    "status": _status,
+    "search": _search,
+    "export": _export,
+    "verify": _verify,
+    "hold": _hold,
+    "release": _release,
+    "holds": _holds,
+    "accept": _accept,
+}

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removes what its time is over for, but what is held, and leaves a signed tombstone for each file."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from sallyport_archive import chain, database, settings
+from sallyport_archive.contents import contents, whole_lines
+from sallyport_archive.day_file import open_file
+from sallyport_archive.places import ArchiveError, day_files
+from sallyport_archive.state import Content, FileState, content_of, fold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sallyport_archive.hold import Hold
+    from sallyport_archive.places import DayFile, Places
+
+STEADY = datetime.timedelta(hours=20)
+RECENT = datetime.timedelta(hours=72)
+
+
+def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]]:
+    """Remove what its time is over for, from the files and then from the database.
+
+    Args:
+        places: where things are.
+        now: the time.
+
+    Returns:
+        What was removed, and what could not be, in plain words.
+
+    Raises:
+        ArchiveError: nothing can be removed: no settings, a broken chain, a clock that cannot be trusted.
+
+    """
+    kept_for = settings.load(places.settings)
+    done: list[str] = []
+    problems: list[str] = []
+    with chain.locked(places):
+        state = fold(chain.read(places))
+        _trust(now, state.seals)
+        for file in day_files(places.hosts):
+            days, rule = kept_for.days(file.stream)
+            if (now.date() - file.day).days <= days:
+                continue
+            try:
+                said = _expire(places, file, state.files.get(file.path), list(state.holds.values()), rule)
+            except OSError as error:
+                problems.append(f"{file.path}: not removed: {error.strerror}")
+                continue
+            if said:
+                (problems if said.startswith(file.path) else done).append(said)
+    forget(places)
+    return done, problems
+
+
+def forget(places: Places) -> None:
+    """Bring the database in line with what was removed from the files, also by a run that died.
+
+    What remains of a file is ingested again by the service.
+
+    Args:
+        places: where things are.
+
+    Raises:
+        ArchiveError: the database is not there; the next run does it.
+
+    """
+    state = fold(chain.read(places))
+    with database.connected() as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT path, tombstone FROM files")
+            stored: list[tuple[str, int]] = cursor.fetchall()
+        for path, number in stored:
+            known = state.files.get(path)
+            if known is None or known.tombstone is None or known.tombstone.number <= number:
+                continue
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE files SET position = 0, tombstone = %s WHERE path = %s", (known.tombstone.number, path)
+                )
+                cursor.execute("DELETE FROM events WHERE path = %s", (path,))
+                cursor.execute("DELETE FROM malformed WHERE path = %s", (path,))
+                if not known.marks:
+                    cursor.execute("DELETE FROM files WHERE path = %s", (path,))
+
+
+def _trust(now: datetime.datetime, seals: list[str]) -> None:
+    """Refuse to remove anything by a clock that jumped: a seal must be a day old, by the same clock."""
+    ages = [now - datetime.datetime.fromisoformat(time) for time in seals]
+    if not any(STEADY <= age <= RECENT for age in ages):
+        raise ArchiveError(
+            f"nothing is removed: no seal is between {STEADY // datetime.timedelta(hours=1)} and "
+            f"{RECENT // datetime.timedelta(hours=1)} hours old, so the clock may have jumped, "
+            "or the archive was off or is new; it goes on by itself a day later"
+        )
+
+
+def _expire(places: Places, file: DayFile, known: FileState | None, holds: list[Hold], rule: str) -> str:
+    """Remove one file, or what of it is not held; returns what was done, empty when nothing; begins with the path when it cannot."""
+    size = whole_lines(file.file)
+    beginnings = [known.sealed.size, size] if known and known.sealed and known.sealed.size < size else [size]
+    found = contents(file.file, beginnings)
+    buried = known.tombstone.content if known and known.tombstone and known.tombstone.kind == "tombstone" else None
+    # whoever removed it died after the tombstone was written
+    unfinished = buried is not None and content_of(buried["was"]) == found[-1]
+    if not unfinished and known and (found[0] != known.sealed if known.sealed else size):
+        return f"{file.path}: not removed: it is not what was sealed; see sallyport-archive verify"
+    kept = _write_held(file, holds, size)
+    if kept == found[-1] and kept.lines:
+        _beside(file.file).unlink(missing_ok=True)
+        return ""
+    if not (unfinished and buried and buried["kept"] == (kept.as_dict() if kept.lines else None)):
+        _bury(places, file, found[-1], kept, holds, rule)
+    _swap(file.file, kept)
+    return f"removed {found[-1].lines - kept.lines} lines of {file.path} ({rule})" + (
+        f"; {kept.lines} are held" if kept.lines else ""
+    )
+
+
+def _bury(places: Places, file: DayFile, was: Content, kept: Content, holds: list[Hold], rule: str) -> None:
+    content: dict[str, Any] = {
+        "path": file.path,
+        "was": was.as_dict(),
+        "kept": kept.as_dict() if kept.lines else None,
+        "removed_lines": was.lines - kept.lines,
+        "rule": rule,
+        "held_by": [hold.id for hold in holds] if kept.lines else [],
+    }
+    chain.append(places, "tombstone", content)
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f".{file.name}.new")
+
+
+def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
+    """Write the held lines of a file beside it; returns what they are."""
+    lines, new = 0, _beside(file.file)
+    if not holds:
+        return Content(0, 0, "")
+    with open_file(file.file) as source, new.open("wb") as target:
+        status = os.fstat(source.fileno())
+        os.fchown(target.fileno(), status.st_uid, status.st_gid)
+        os.fchmod(target.fileno(), status.st_mode & 0o777)
+        while source.tell() < size:
+            line = source.readline()
+            if any(hold.covers(line.removesuffix(b"\n"), file.day) for hold in holds):
+                target.write(line)
+                lines += 1
+        target.flush()
+        os.fsync(target.fileno())
+        length = target.tell()
+    return contents(new, [length])[0] if lines else Content(0, 0, "")
+
+
+def _swap(file: Path, kept: Content) -> None:
+    """Put the held lines in the place of the file, or remove it."""
+    # the log host may have made it append-only; where the file system knows no such thing there is nothing to take off
+    subprocess.run(["chattr", "-a", "--", str(file)], capture_output=True, check=False)
+    if kept.lines:
+        _beside(file).replace(file)
+    else:
+        _beside(file).unlink(missing_ok=True)
+        file.unlink()
+        with contextlib.suppress(OSError):
+            file.parent.rmdir()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must be there before anything comes: folders, key, the first entry, the database."""
+
+from __future__ import annotations
+
+import grp
+import os
+from typing import TYPE_CHECKING
+
+from sallyport_archive import chain, database, signing
+from sallyport_archive.places import ArchiveError
+
+if TYPE_CHECKING:
+    from sallyport_archive.places import Places
+
+
+def set_up(places: Places) -> list[str]:
+    """Make what is missing; what is there stays.
+
+    Args:
+        places: where things go.
+
+    Returns:
+        What was made, in plain words; nothing when all was there.
+
+    Raises:
+        ArchiveError: something cannot be made. A chain without its key is not begun anew: that would be forgery.
+
+    """
+    if os.geteuid():
+        raise ArchiveError("only root sets the archive up; use sudo")
+    made = make_key_and_chain(places)
+    try:
+        group = grp.getgrnam(database.ROLE).gr_gid
+    except KeyError as error:
+        raise ArchiveError(f"there is no group {database.ROLE}; run systemd-sysusers") from error
+    os.chown(places.hosts.parent, -1, group)
+    return made + database.set_up()
+
+
+def make_key_and_chain(places: Places) -> list[str]:
+    """Make the folders, the key and the first entry; returns what was made. Errors as `set_up`."""
+    made = []
+    places.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    places.hosts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    (places.chain.parent / "lock").touch(mode=0o600)
+    with chain.locked(places):
+        if not places.key.exists():
+            if places.chain.exists():
+                raise ArchiveError(
+                    f"{places.key} is missing, and {places.chain} was signed by it; bring it back from the backup"
+                )
+            signing.make_key(places.key)
+            made.append("key")
+        if not chain.complete_lines(places.chain):
+            public = signing.public_half(places.key)
+            chain.append(places, "key", {"public": public.read_text(encoding="ascii").strip()})
+            made.append(f"chain, signed by {signing.fingerprint(public)}")
+    return made

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signatures by OpenSSH (`ssh-keygen -Y`, format in OpenSSH's PROTOCOL.sshsig): every host and control node has it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import tempfile
+import textwrap
+from pathlib import Path
+
+from sallyport_archive.places import ArchiveError
+
+HEAD = "sallyport-archive-head"
+EXPORT = "sallyport-archive-export"
+SIGNER = "archive"
+PROGRAM = "ssh-keygen"
+BEGIN, END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
+
+
+def make_key(key: Path) -> None:
+    """Make the key of the archive: Ed25519, without a passphrase, since a timer signs; root alone reads it.
+
+    Args:
+        key: where; the public half goes beside it, with the ending .pub.
+
+    Raises:
+        ArchiveError: it cannot be made.
+
+    """
+    command = [PROGRAM, "-q", "-t", "ed25519", "-N", "", "-C", SIGNER, "-f", str(key)]
+    _run(command, b"", "the key cannot be made")
+    key.chmod(0o600)
+    public_half(key).chmod(0o644)
+
+
+def public_half(key: Path) -> Path:
+    """Return where the public half of a key lies."""
+    return key.with_name(f"{key.name}.pub")
+
+
+def fingerprint(public: Path) -> str:
+    """Return the fingerprint of a public key, as OpenSSH shows it."""
+    return _run([PROGRAM, "-l", "-f", str(public)], b"", "the key cannot be read").decode().split()[1]
+
+
+def sign(key: Path, content: bytes, namespace: str) -> str:
+    """Sign.
+
+    Args:
+        key: the private key.
+        content: what is signed.
+        namespace: what the signature is for; it counts for nothing else.
+
+    Returns:
+        The signature in base64, without the lines around it.
+
+    Raises:
+        ArchiveError: the key is missing or may not be read.
+
+    """
+    said = _run([PROGRAM, "-q", "-Y", "sign", "-f", str(key), "-n", namespace], content, "nothing can be signed")
+    return "".join(said.decode().replace(BEGIN, "").replace(END, "").split())
+
+
+def armoured(signature: str) -> str:
+    """Return a signature as `ssh-keygen -Y verify` reads it from a file."""
+    return "\n".join([BEGIN, *textwrap.wrap(signature, 70), END, ""])
+
+
+def signers(public: str) -> str:
+    """Return the list of signers with one public key, as `ssh-keygen -Y verify` reads it (ssh-keygen(1))."""
+    words = public.split()
+    if len(words) < 2 or not words[0].startswith("ssh-"):
+        raise ArchiveError("the public key is none: it should be one line, as in key.pub")
+    return f"{SIGNER} {words[0]} {words[1]}\n"
+
+
+def is_signed(public: str, content: bytes, signature: str, namespace: str) -> bool:
+    """Tell whether a signature is that of a key.
+
+    Args:
+        public: the public key, as OpenSSH writes it.
+        content: what was signed.
+        signature: in base64.
+        namespace: what it is for.
+
+    Returns:
+        Whether it is.
+
+    """
+    try:
+        base64.b64decode(signature, validate=True)
+    except ValueError:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        by, shown = Path(folder, "signers"), Path(folder, "signature")
+        by.write_text(signers(public), encoding="ascii")
+        shown.write_text(armoured(signature), encoding="ascii")
+        command = [PROGRAM, "-q", "-Y", "verify", "-f", str(by), "-I", SIGNER, "-n", namespace, "-s", str(shown)]
+        return subprocess.run(command, input=content, capture_output=True, check=False).returncode == 0
+
+
+def _run(command: list[str], content: bytes, failure: str) -> bytes:
+    try:
+        done = subprocess.run(
+            command, input=content, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+    except FileNotFoundError as error:
+        raise ArchiveError(f"{failure}: there is no {PROGRAM}; install openssh-client") from error
+    if done.returncode:
+        raise ArchiveError(f"{failure}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout

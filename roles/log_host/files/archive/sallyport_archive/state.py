@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the chain says as a whole: which content of which file is sealed, what was removed, what is held. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sallyport_archive.hold import Hold
+
+if TYPE_CHECKING:
+    from sallyport_archive.chain import Entry
+
+
+USES = ("use", "hold", "release", "accept")
+"""Kinds of entries that somebody asked for; each is a line of the log of uses too."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """The beginning of a file.
+
+    Attributes:
+        size: in bytes.
+        lines: how many.
+        sha256: of it, hexadecimal.
+
+    """
+
+    size: int
+    lines: int
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as an entry has it."""
+        return {"size": self.size, "lines": self.lines, "sha256": self.sha256}
+
+
+def content_of(said: dict[str, Any]) -> Content:
+    """Read a content from an entry."""
+    return Content(said["size"], said["lines"], said["sha256"])
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A content, and the entry that sealed it."""
+
+    content: Content
+    number: int
+    time: str
+
+
+@dataclass
+class FileState:
+    """What is known of one file.
+
+    Attributes:
+        marks: what was sealed, the longest last; empty when the file was removed.
+        tombstone: the last entry by which it became another one than was sealed (`tombstone`, `accept`), or None.
+
+    """
+
+    marks: list[Mark] = field(default_factory=list)
+    tombstone: Entry | None = None
+
+    @property
+    def sealed(self) -> Content | None:
+        """All that is sealed of it."""
+        return self.marks[-1].content if self.marks else None
+
+
+@dataclass
+class State:
+    """What the chain says.
+
+    Attributes:
+        files: by path.
+        holds: that are in force, by id, the oldest first.
+        seals: times of the seals, the oldest first.
+        uses: entries that say who used the archive.
+
+    """
+
+    files: dict[str, FileState] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    seals: list[str] = field(default_factory=list)
+    uses: list[Entry] = field(default_factory=list)
+
+
+def fold(entries: list[Entry]) -> State:
+    """Put together what the entries say.
+
+    Args:
+        entries: the chain.
+
+    Returns:
+        How things stand after the last of them.
+
+    """
+    state = State()
+    for entry in entries:
+        said = entry.content
+        if entry.kind == "seal":
+            state.seals.append(entry.time)
+            for item in said["files"]:
+                known = state.files.setdefault(item["path"], FileState())
+                known.marks.append(Mark(content_of(item), entry.number, entry.time))
+        elif entry.kind == "tombstone":
+            kept = said["kept"]
+            marks = [Mark(content_of(kept), entry.number, entry.time)] if kept else []
+            state.files[said["path"]] = FileState(marks, entry)
+        elif entry.kind == "accept":
+            found = said["found"]
+            marks = [Mark(content_of(found), entry.number, entry.time)] if found else []
+            state.files[said["path"]] = FileState(marks, entry)
+        elif entry.kind == "hold":
+            state.holds[said["hold"]] = Hold.read(entry)
+        elif entry.kind == "release":
+            state.holds.pop(said["hold"], None)
+        if entry.kind in USES:
+            state.uses.append(entry)
+    return state

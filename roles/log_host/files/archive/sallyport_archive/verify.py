@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether everything is as it was sealed; names what is not."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sallyport_archive import chain, signing, state, witness
+from sallyport_archive.contents import contents, whole_lines
+from sallyport_archive.places import ArchiveError, day_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sallyport_archive.chain import Entry
+    from sallyport_archive.places import Places
+    from sallyport_archive.state import FileState, State
+
+LATE = datetime.timedelta(hours=2)
+
+
+@dataclass
+class Findings:
+    """What was found.
+
+    Attributes:
+        problems: what is not as it should be; empty when all is well.
+        notes: what is worth knowing and no fault.
+        entries: of the chain.
+        files: that are sealed.
+        head: number and hash of the last entry.
+
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    entries: int = 0
+    files: int = 0
+    head: dict[str, Any] | None = None
+
+
+def verify(places: Places, public: str, heads: Path | None, now: datetime.datetime) -> Findings:
+    """Check the chain, with what the witness has, and the files by it.
+
+    Args:
+        places: where things are.
+        public: the public key that counts.
+        heads: the witness's copy of the heads; None: nobody was asked.
+        now: the time.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ArchiveError: something cannot be read at all.
+
+    """
+    found = Findings()
+    # nobody may append or remove while it is looked at
+    with chain.locked(places):
+        entries = check_chain(chain.complete_lines(places.chain), public, found)
+        if heads is None:
+            found.notes.append(
+                "no witness was asked: a chain that root signed anew, or cut at its end, would not be seen"
+            )
+        else:
+            witness.check(entries, heads, public, now, found)
+        known = state.fold(entries)
+        check_files(places, known, found)
+        check_uses(places, known, found)
+    found.entries, found.files = len(entries), sum(bool(file.marks) for file in known.files.values())
+    found.head = {"number": entries[-1].number, "hash": entries[-1].hash} if entries else None
+    if not known.seals:
+        found.problems.append("nothing was ever sealed; run sallyport-archive seal")
+    elif now - datetime.datetime.fromisoformat(known.seals[-1]) > LATE:
+        found.problems.append(f"the last seal is of {known.seals[-1]}: the hourly one does not run")
+    return found
+
+
+def check_chain(lines: list[bytes], public: str, found: Findings) -> list[Entry]:
+    """Check that the entries follow each other and are signed.
+
+    A signature is over an entry's hash, which covers all entries before it: that of the last one is checked, and those
+    on both sides of every break.
+
+    Args:
+        lines: of the chain.
+        public: the key that counts.
+        found: gets what is wrong.
+
+    Returns:
+        The entries that can be read.
+
+    """
+    entries: list[Entry] = []
+    doubtful: set[int] = set()
+    for count, line in enumerate(lines, 1):
+        try:
+            entry = chain.parse(line)
+        except ValueError:
+            found.problems.append(f"chain: line {count} is no entry")
+            continue
+        before = entries[-1] if entries else None
+        expected = before.number + 1 if before else 1
+        if entry.number > expected:
+            what = (
+                f"entry {expected} is"
+                if entry.number == expected + 1
+                else f"entries {expected} to {entry.number - 1} are"
+            )
+            found.problems.append(f"chain: {what} missing")
+            doubtful |= {len(entries) - 1, len(entries)}
+        elif entry.number < expected:
+            found.problems.append(f"chain: entry {entry.number} stands in line {count}, out of order")
+            doubtful |= {len(entries)}
+        elif entry.previous != (before.hash if before else chain.START):
+            found.problems.append(f"chain: entry {entry.number} does not follow what now stands before it")
+            doubtful |= {len(entries) - 1, len(entries)}
+        entries.append(entry)
+    doubtful.add(len(entries) - 1)
+    for entry in (entries[index] for index in sorted(doubtful) if index >= 0):
+        if not signing.is_signed(public, chain.signed_text(entry.number, entry.hash), entry.signature, signing.HEAD):
+            found.problems.append(f"chain: entry {entry.number} ({entry.kind}) is not as it was signed by this key")
+    if not entries:
+        found.problems.append("chain: it is missing or empty")
+    elif entries[0].kind == "key" and entries[0].content.get("public", "").split()[:2] != public.split()[:2]:
+        found.problems.append("chain: it was begun with another key")
+    return entries
+
+
+def check_files(places: Places, known: State, found: Findings) -> None:
+    """Check the files by what was sealed.
+
+    Args:
+        places: where the files are.
+        known: what the chain says of them.
+        found: gets what is wrong, and what came since.
+
+    Raises:
+        ArchiveError: they cannot be read.
+
+    """
+    files = {file.path: file.file for file in day_files(places.hosts)}
+    fresh = grown = 0
+    for path in sorted({*files, *known.files}):
+        said, file = known.files.get(path, state.FileState()), files.get(path)
+        if file is None:
+            if said.marks:
+                at = said.marks[-1]
+                found.problems.append(
+                    f"{path}: deleted; {at.content.lines} lines were sealed by entry {at.number}, {at.time}"
+                )
+            continue
+        try:
+            if said.marks:
+                grown += _check_file(path, file, said, found)
+            elif said.tombstone is None:
+                fresh += 1
+            elif not _unfinished(file, said):
+                found.problems.append(f"{path}: is there again; it was removed by entry {said.tombstone.number}")
+            else:
+                found.notes.append(f"{path}: its removal is not finished; the next daily run does it")
+        except OSError as error:
+            raise ArchiveError(f"{file}: {error.strerror}") from error
+    gone_days = _whole_days(known, files)
+    found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
+    for entry in (file.tombstone for file in known.files.values() if file.tombstone):
+        if entry.kind == "accept":
+            found.notes.append(
+                f"{entry.content['path']}: accepted as it is by {entry.content['who']}, {entry.time}: {entry.content['reason']}"
+            )
+    if grown or fresh:
+        found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
+
+
+def _check_file(path: str, file: Path, said: FileState, found: Findings) -> bool:
+    """Check a file of which something is sealed; returns whether it grew since."""
+    marks = said.marks
+    seen = contents(file, [mark.content.size for mark in marks])
+    sealed, now = marks[-1], seen[-1]
+    if len(seen) == len(marks) and now == sealed.content:
+        return whole_lines(file) > sealed.content.size
+    if _unfinished(file, said):
+        found.notes.append(f"{path}: its removal is not finished; the next daily run does it")
+        return False
+    bad = next(i for i, (mark, content) in enumerate(zip(marks, seen, strict=False)) if mark.content != content)
+    since = marks[bad - 1].content.lines if bad else 0
+    where = (
+        f"in lines {since + 1} to {marks[bad].content.lines}, sealed by entry {marks[bad].number}, {marks[bad].time}"
+    )
+    if now.size < sealed.content.size:
+        fewer = sealed.content.lines - now.lines
+        what = f"{fewer} of {sealed.content.lines} lines and {sealed.content.size - now.size} bytes are gone"
+    elif seen[bad].lines != marks[bad].content.lines:
+        what = "changed, lines were taken out or put in"
+    else:
+        what = "changed"
+    found.problems.append(f"{path}: {what}; the difference begins {where}")
+    return False
+
+
+def _unfinished(file: Path, said: FileState) -> bool:
+    """Tell whether a file is what was to be removed: whoever did it died after the tombstone was written."""
+    if said.tombstone is None or said.tombstone.kind != "tombstone":
+        return False
+    was = state.content_of(said.tombstone.content["was"])
+    return contents(file, [was.size])[0] == was
+
+
+def _whole_days(known: State, files: dict[str, Path]) -> list[str]:
+    """Return the days of hosts of which everything sealed is deleted."""
+    sealed = {path.rpartition("/")[0] for path, file in known.files.items() if file.marks}
+    return sorted(sealed - {path.rpartition("/")[0] for path in files})
+
+
+def check_uses(places: Places, known: State, found: Findings) -> None:
+    """Check the log of uses by the chain.
+
+    Args:
+        places: where it is.
+        known: what the chain says.
+        found: gets what is wrong.
+
+    """
+    lines = chain.complete_lines(places.uses)
+    noted = {chain.canonical(entry.body): entry for entry in known.uses}
+    for line in noted.keys() - set(lines):
+        found.problems.append(
+            f"{places.uses.name}: the line of entry {noted[line].number}, {noted[line].time}, is missing or changed"
+        )
+    for count, line in enumerate(lines, 1):
+        if line not in noted:
+            found.problems.append(f"{places.uses.name}: line {count} is in no entry: {_short(line)}")
+
+
+def _short(line: bytes) -> str:
+    return json.dumps(line[:80].decode("utf-8", "replace"))

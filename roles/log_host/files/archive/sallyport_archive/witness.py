@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What another host has seen of the chain, against the chain."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import TYPE_CHECKING, Any
+
+from sallyport_archive import chain, signing
+from sallyport_archive.places import ArchiveError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sallyport_archive.chain import Entry
+    from sallyport_archive.verify import Findings
+
+SILENT = datetime.timedelta(hours=3)
+
+
+def heads_in(lines: list[bytes]) -> list[dict[str, Any]]:
+    """Find the heads in the witness's lines.
+
+    Args:
+        lines: each a head, or a line of a log that has one as its `message`.
+
+    Returns:
+        The heads, in the order in which they came; other lines are passed over.
+
+    """
+    found = []
+    for line in lines:
+        try:
+            head = json.loads(line)
+            if isinstance(head, dict) and isinstance(head.get("message"), str):
+                head = json.loads(head["message"])
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(head, dict) and isinstance(head.get("number"), int) and isinstance(head.get("hash"), str):
+            found.append(head)
+    return found
+
+
+def check(entries: list[Entry], file: Path, public: str, now: datetime.datetime, found: Findings) -> None:
+    """Compare the chain with what the witness has seen of it.
+
+    Args:
+        entries: the chain.
+        file: the witness's copy of the heads.
+        public: the key that counts.
+        now: the time.
+        found: gets what is wrong.
+
+    Raises:
+        ArchiveError: the copy cannot be read.
+
+    """
+    try:
+        heads = heads_in(file.read_bytes().splitlines())
+    except OSError as error:
+        raise ArchiveError(f"{file}: {error.strerror}; it should be the witness's copy of heads.jsonl") from error
+    if not heads:
+        found.problems.append("witness: it has seen nothing of this chain")
+        return
+    hashes = {entry.number: entry.hash for entry in entries}
+    last = max(hashes, default=0)
+    other = sorted(
+        {head["number"] for head in heads if head["number"] <= last and hashes.get(head["number"]) != head["hash"]}
+    )
+    lost = sorted({head["number"] for head in heads if head["number"] > last})
+    if other:
+        first = next(head for head in heads if head["number"] == other[0] and hashes.get(other[0]) != head["hash"])
+        found.problems.append(
+            f"witness: it has seen another entry {other[0]}"
+            + (f" (and {len(other) - 1} others)" if len(other) > 1 else "")
+            + (": the chain was made anew" if _genuine(first, public) else ", which this key did not sign")
+        )
+    if lost:
+        found.problems.append(f"witness: it has seen entries up to {lost[-1]}, the chain ends with {last}")
+    same = [head["number"] for head in heads if hashes.get(head["number"]) == head["hash"]]
+    times = {entry.number: entry.time for entry in entries}
+    if same and now - datetime.datetime.fromisoformat(times[max(same)]) > SILENT:
+        found.problems.append(
+            f"witness: it has seen nothing since entry {max(same)}, {times[max(same)]}; later ones have no witness"
+        )
+    elif same:
+        found.notes.append(f"the witness has seen the chain up to entry {max(same)}, {times[max(same)]}")
+
+
+def _genuine(head: dict[str, Any], public: str) -> bool:
+    signature = head.get("signature")
+    text = chain.signed_text(head["number"], head["hash"])
+    return isinstance(signature, str) and signing.is_signed(public, text, signature, signing.HEAD)
