@@ -98,10 +98,11 @@ def parse(line: bytes) -> Entry:
     if not isinstance(read, dict) or not isinstance(read.get("entry"), dict):
         raise ValueError("not an entry")
     body, signature = dict(read["entry"]), read.get("signature")
-    number, time, kind, previous = (body.pop(name, None) for name in ("number", "time", "kind", "previous"))
-    if not (isinstance(number, int) and all(isinstance(text, str) for text in (time, kind, previous, signature))):
+    number, texts = body.pop("number", None), [body.pop(name, None) for name in ("time", "kind", "previous")]
+    if not isinstance(number, int) or not all(isinstance(text, str) for text in [*texts, signature]):
         raise ValueError("not an entry")
-    return Entry(number, time, kind, previous, body, signature)
+    time, kind, previous = map(str, texts)
+    return Entry(number, time, kind, previous, body, str(signature))
 
 
 def read(places: Places) -> list[Entry]:

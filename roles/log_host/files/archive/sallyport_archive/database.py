@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The database: an index of the day files, made again from them at any time. One role owns it and it has no password."""
+"""The database: an index of the day files, made again from them at any time. Its role has no password."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import pwd
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from sallyport_archive.places import ArchiveError
+from sallyport_archive.programs import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 ROLE = "sallyport-archive"
 DATABASE = "sallyport_archive"
 INGEST_LOCK = 7_120_391  # any number, the same for all who ingest
+
+ROLE_IS_THERE = "SELECT 1 FROM pg_roles WHERE rolname = 'sallyport-archive'"
+MAKE_ROLE = 'CREATE ROLE "sallyport-archive" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION'
+DATABASE_IS_THERE = "SELECT 1 FROM pg_database WHERE datname = 'sallyport_archive'"
+MAKE_DATABASE = """CREATE DATABASE sallyport_archive OWNER "sallyport-archive" TEMPLATE template0 ENCODING 'UTF8'"""
+CLOSE_DATABASE = "REVOKE ALL ON DATABASE sallyport_archive FROM PUBLIC"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -124,12 +130,12 @@ def set_up() -> list[str]:
 
     """
     made = []
-    if not _as_postgres("postgres", f"SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}'"):
-        _as_postgres("postgres", f'CREATE ROLE "{ROLE}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION')
+    if not _as_postgres("postgres", ROLE_IS_THERE):
+        _as_postgres("postgres", MAKE_ROLE)
         made.append(f"role {ROLE}")
-    if not _as_postgres("postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
-        _as_postgres("postgres", f"""CREATE DATABASE {DATABASE} OWNER "{ROLE}" TEMPLATE template0 ENCODING 'UTF8'""")
-        _as_postgres("postgres", f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+    if not _as_postgres("postgres", DATABASE_IS_THERE):
+        _as_postgres("postgres", MAKE_DATABASE)
+        _as_postgres("postgres", CLOSE_DATABASE)
         made.append(f"database {DATABASE}")
     with connected() as connection, connection, connection.cursor() as cursor:
         cursor.execute("SET client_min_messages = warning")
@@ -153,7 +159,9 @@ def _as_postgres(database: str, statement: str) -> str:
         "-c",
         statement,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    done = run(command)
     if done.returncode:
-        raise ArchiveError(f"PostgreSQL refuses: {done.stderr.strip()}; is postgresql installed and running?")
-    return done.stdout.strip()
+        raise ArchiveError(
+            f"PostgreSQL refuses: {done.stderr.decode(errors='replace').strip()}; is postgresql installed and running?"
+        )
+    return done.stdout.decode().strip()

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from sallyport_archive.search import Found
 
 README = """What these files are
-  events.jsonl        the events, one a line, as the server wrote them, the newest first
+  events.jsonl        the events, one a line, as the server wrote them, the oldest first
   events.html         the same to read; it needs nothing from the network
   manifest.json       who asked for what, when, why, and the SHA-256 of each file
   manifest.json.sig   signature of the manifest
   signers             the key that signed it
 
-To check them, with OpenSSH and GNU coreutils, in this folder:
+To check them, in this folder:
   ssh-keygen -Y verify -f signers -I archive -n sallyport-archive-export -s manifest.json.sig < manifest.json
-  python3 -c "import json; [print(f['sha256'], '', f['name']) for f in json.load(open('manifest.json'))['files']]" | sha256sum -c
+  sha256sum *, and compare with the manifest
 The key must be the site's own. Its fingerprint here: {fingerprint}
 """
 
@@ -111,9 +111,9 @@ class Export:
         self._write("manifest.json.sig", signing.armoured(signing.sign(self.places.key, manifest, signing.EXPORT)))
         if self.target.suffix == ".tar":
             packed = self.folder.with_name(f"{self.folder.name}.tar")
-            with os.fdopen(os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                with tarfile.open(fileobj=stream, mode="w") as tar:
-                    tar.add(self.folder, self.target.stem)
+            own = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(own, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as tar:
+                tar.add(self.folder, self.target.stem)
             packed.replace(self.target)
             self.drop()
         else:

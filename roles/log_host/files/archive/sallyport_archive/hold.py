@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from dataclasses import dataclass
@@ -77,8 +78,8 @@ class Hold:
     def covers(self, line: bytes, day: datetime.date) -> bool:
         """Tell whether a line of a day file is held.
 
-        An event goes by its people, its room and its time. Any other line is held when it contains one of the addresses:
-        rather too much is kept than too little.
+        An event goes by its people, its room and its time. Any other line is held when it contains one of the
+        addresses: rather too much is kept than too little.
 
         Args:
             line: without its end.
@@ -103,11 +104,9 @@ class Hold:
 
     def _named(self, line: bytes) -> bool:
         text = line.decode("utf-8", "replace")
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             # addresses may be written with \u escapes
             text = json.dumps(json.loads(text), ensure_ascii=False)
-        except (ValueError, RecursionError):
-            pass
         return any(address in text.casefold() for address in self.people | self.rooms)
 
 

@@ -24,6 +24,7 @@ def holds(places: Places) -> list[Hold]:
 
 def hold(
     places: Places,
+    *,
     people: list[str],
     rooms: list[str],
     case: str,

@@ -69,19 +69,25 @@ def _alone(connection: Connection) -> bool:
 
 
 def _follow(connection: Connection, places: Places, stop: threading.Event) -> None:
+    said: set[str] = set()
     while not stop.is_set():
-        began = time.monotonic()
-        if not once(connection, places, stop):
+        began, problems = time.monotonic(), set[str]()
+        count = once(connection, places, stop, problems)
+        for problem in sorted(problems - said):
+            say(4, problem)
+        said = problems
+        if not count:
             stop.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
 
 
-def once(connection: Connection, places: Places, stop: threading.Event) -> int:
+def once(connection: Connection, places: Places, stop: threading.Event, problems: set[str]) -> int:
     """Ingest some of what is new, of each file.
 
     Args:
         connection: to the database.
         places: where the files are.
         stop: ends it early.
+        problems: gets what is wrong, in plain words.
 
     Returns:
         How many lines there were.
@@ -91,25 +97,25 @@ def once(connection: Connection, places: Places, stop: threading.Event) -> int:
         cursor.execute("SELECT path, position FROM files")
         known: dict[str, int] = dict(cursor.fetchall())
     connection.commit()
-    count = 0
-    for file in day_files(places.hosts):
+    count, unreadable = 0, list[str]()
+    for file in day_files(places.hosts, unreadable):
         if file.stream != MESSAGES or stop.is_set():
             continue
         try:
-            count += _ingest(connection, file, known.get(file.path, 0))
+            count += _ingest(connection, file, known.get(file.path, 0), stop, problems)
         except OSError as error:
-            # it may have been removed just now; what stays so is seen by verify
-            say(4, f"{file.path}: {error.strerror}")
+            problems.add(f"{file.path}: {error.strerror}")
+    problems |= {f"{folder}: cannot be read" for folder in unreadable}
     return count
 
 
-def _ingest(connection: Connection, file: DayFile, position: int) -> int:
+def _ingest(connection: Connection, file: DayFile, position: int, stop: threading.Event, problems: set[str]) -> int:
     size = file.file.stat().st_size
     if size == position:
         return 0
     begin = position
     if size < position:
-        say(4, f"{file.path}: is shorter than it was, read again from its beginning")
+        problems.add(f"{file.path}: is shorter than it was, and is read again from its beginning")
         begin = 0
     lines, behind = read_lines(file.file, begin)
     if behind == position:
@@ -117,13 +123,16 @@ def _ingest(connection: Connection, file: DayFile, position: int) -> int:
     for first in range(0, len(lines), BATCH):
         batch = lines[first : first + BATCH]
         until = lines[first + BATCH].position if first + BATCH < len(lines) else behind
-        if not store(connection, file.path, position, batch, until):
+        bad = None if stop.is_set() else store(connection, file.path, position, batch, until)
+        if bad is None:
             break
+        if bad:
+            problems.add(f"{file.path}: has lines that are no events; see malformed in the database")
         position = until
     return len(lines)
 
 
-def store(connection: Connection, path: str, position: int, lines: list[Line], behind: int) -> bool:
+def store(connection: Connection, path: str, position: int, lines: list[Line], behind: int) -> int | None:
     """Store lines and the position behind them, all or nothing.
 
     Args:
@@ -134,7 +143,7 @@ def store(connection: Connection, path: str, position: int, lines: list[Line], b
         behind: the new position.
 
     Returns:
-        False when somebody else changed the position meanwhile; nothing was stored then.
+        How many lines are no events; None when somebody else changed the position meanwhile: nothing was stored then.
 
     """
     found: list[tuple[Line, Event]] = []
@@ -150,7 +159,7 @@ def store(connection: Connection, path: str, position: int, lines: list[Line], b
         cursor.execute("INSERT INTO files (path, position) VALUES (%s, 0) ON CONFLICT DO NOTHING", (path,))
         cursor.execute("SELECT position FROM files WHERE path = %s FOR UPDATE", (path,))
         if cursor.fetchone()[0] != position:
-            return False
+            return None
         bad += _insert(cursor, path, found)
         if bad:
             execute_values(
@@ -159,13 +168,7 @@ def store(connection: Connection, path: str, position: int, lines: list[Line], b
                 [(path, line.position, events.printable(why)[:500], line.content[:KEPT]) for line, why in bad],
             )
         cursor.execute("UPDATE files SET position = %s WHERE path = %s", (behind, path))
-    if bad:
-        line, why = bad[0]
-        say(
-            4,
-            f"{path}: {len(bad)} lines are no events, the first at byte {line.position}: {events.printable(why)[:200]}",
-        )
-    return True
+    return len(bad)
 
 
 def _insert(cursor: Connection, path: str, found: list[tuple[Line, Event]]) -> list[tuple[Line, str]]:

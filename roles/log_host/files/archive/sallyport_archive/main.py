@@ -11,12 +11,25 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg2
 
-from sallyport_archive import database, holding, ingest, retention, seal, setting_up, signing, status, uses, words
+from sallyport_archive import (
+    database,
+    forgetting,
+    holding,
+    ingest,
+    retention,
+    seal,
+    setting_up,
+    signing,
+    status,
+    uses,
+    words,
+)
 from sallyport_archive.export import Export
 from sallyport_archive.places import ArchiveError, Places
 from sallyport_archive.search import Query, search
@@ -72,16 +85,16 @@ def _ingest(_: argparse.Namespace) -> int:
 
 def _seal(_: argparse.Namespace) -> int:
     entry = seal.seal(PLACES)
-    for problem in entry.content["problems"]:
+    problems = entry.content["problems"]
+    for problem in problems:
         ingest.say(1, problem)
-    print(
-        f"entry {entry.number}: {len(entry.content['files'])} files sealed, {len(entry.content['problems'])} are not what they were"
-    )
-    return WRONG if entry.content["problems"] else WELL
+    print(f"entry {entry.number}: {len(entry.content['files'])} files sealed, {len(problems)} are not what they were")
+    return WRONG if problems else WELL
 
 
 def _expire(_: argparse.Namespace) -> int:
     done, problems = retention.expire(PLACES, _now())
+    forgetting.forget(PLACES)
     for line in done:
         print(line)
     for line in problems:
@@ -100,15 +113,8 @@ def _query(asked: argparse.Namespace) -> Query:
 
 
 def _search(asked: argparse.Namespace) -> int:
-    query = Query(
-        **{
-            **vars(_query(asked)),
-            "words": asked.word,
-            "rule": asked.rule,
-            "verdict": asked.verdict,
-            "kind": asked.kind,
-        },
-        **{"limit": asked.limit},
+    query = replace(
+        _query(asked), words=asked.word, rule=asked.rule, verdict=asked.verdict, kind=asked.kind, limit=asked.limit
     )
     with database.connected() as connection:
         found = search(connection, query)
@@ -136,7 +142,7 @@ def _export(asked: argparse.Namespace) -> int:
     export = Export(PLACES, asked.to)
     try:
         with database.connected() as connection:
-            export.fill(search(connection, *queries))
+            export.fill(search(connection, *[replace(query, oldest_first=True) for query in queries]))
         uses.asked(PLACES, "export", words_said, export.count)
         said = {name: value for name, value in words_said.items() if value and name not in ("to", "reason")}
         export.finish(
@@ -188,7 +194,9 @@ def _verify(asked: argparse.Namespace) -> int:
 
 
 def _hold(asked: argparse.Namespace) -> int:
-    print(holding.hold(PLACES, asked.person, asked.room, asked.case, (asked.first, asked.end), asked.reason))
+    span = asked.first, asked.end
+    name = holding.hold(PLACES, people=asked.person, rooms=asked.room, case=asked.case, span=span, reason=asked.reason)
+    print(name)
     return WELL
 
 

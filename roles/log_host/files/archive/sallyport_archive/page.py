@@ -83,8 +83,8 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
     yield "</dl>"
     if about["not_in_day_files"]:
         yield (
-            f'<p class="alarm">{len(about["not_in_day_files"])} of these events are not in the sealed files any more as they '
-            "came; the manifest has their ids. Run sallyport-archive verify.</p>"
+            f'<p class="alarm">{len(about["not_in_day_files"])} of these events are not in the sealed files any more as '
+            "they came; the manifest has their ids. Run sallyport-archive verify.</p>"
         )
 
 
@@ -98,9 +98,10 @@ def _row(event: Event) -> str:
     ]
     small = [f"<span>{name} {_text(fields[name])}</span>" for name in SMALL_FIELDS if fields.get(name)]
     verdict = "allowed" if event.verdict == "allowed" else "refused"
+    rule = f"<small>rule {_text(event.rule)}</small>"
     return (
         f"<tr><td><time>{event.time.strftime('%H:%M:%S.%f')[:12]}</time>"
         f"<td>{_text(fields.get('from') or '')}<td>{_text(fields.get('to') or '')}{room}"
-        f'<td><b class="{verdict}">{_text(event.verdict)}</b> {_text(event.kind)}<small>rule {_text(event.rule)}</small>'
+        f'<td><b class="{verdict}">{_text(event.verdict)}</b> {_text(event.kind)}{rule}'
         f'<td>{"".join(texts)}<div class="small">{" ".join(small)}</div></tr>\n'
     )

@@ -79,35 +79,44 @@ class Places:
         return self.root / "etc/sallyport/archive.json"
 
 
-def day_files(hosts: Path) -> Iterator[DayFile]:
+def day_files(hosts: Path, unreadable: list[str] | None = None) -> Iterator[DayFile]:
     """List the day files, those of hosts and days in order.
 
     Links and what does not look like a day file are passed over.
 
     Args:
         hosts: the folder of all hosts.
+        unreadable: gets the folders that cannot be read; None: that is an error.
 
     Yields:
         Each file.
 
+    Raises:
+        OSError: a folder cannot be read.
+
     """
-    for host in _folders(hosts):
-        for day in _folders(host.path):
+    for host in _items(hosts, unreadable):
+        for day in _items(host.path, unreadable) if host.is_dir(follow_symlinks=False) else []:
             date = _date(day.name)
-            if date is None:
+            if date is None or not day.is_dir(follow_symlinks=False):
                 continue
-            for item in sorted(os.scandir(day.path), key=lambda item: item.name):
+            for item in _items(day.path, unreadable):
                 if item.name.endswith(ENDING) and item.is_file(follow_symlinks=False):
                     path = f"{host.name}/{day.name}/{item.name}"
                     yield DayFile(path, Path(item.path), host.name, date, item.name.removesuffix(ENDING))
 
 
-def _folders(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder, by name; none when it is not there or was removed meanwhile."""
+def _items(folder: Path | str, unreadable: list[str] | None) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, by name; nothing when it is not there or was removed meanwhile."""
     try:
         with os.scandir(folder) as items:
-            return sorted((item for item in items if item.is_dir(follow_symlinks=False)), key=lambda item: item.name)
+            return sorted(items, key=lambda item: item.name)
     except FileNotFoundError:
+        return []
+    except OSError:
+        if unreadable is None:
+            raise
+        unreadable.append(str(folder))
         return []
 
 

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Removes what its time is over for, but what is held, and leaves a signed tombstone for each file."""
+"""Removes files whose time is over, but what is held, and leaves a signed tombstone for each."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-from sallyport_archive import chain, database, settings
+from sallyport_archive import chain, settings
 from sallyport_archive.contents import contents, whole_lines
 from sallyport_archive.day_file import open_file
 from sallyport_archive.places import ArchiveError, day_files
+from sallyport_archive.programs import run
 from sallyport_archive.state import Content, FileState, content_of, fold
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ RECENT = datetime.timedelta(hours=72)
 
 
 def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]]:
-    """Remove what its time is over for, from the files and then from the database.
+    """Remove what its time is over for from the files. The database is brought in line by `forgetting`.
 
     Args:
         places: where things are.
@@ -56,39 +56,7 @@ def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]
                 continue
             if said:
                 (problems if said.startswith(file.path) else done).append(said)
-    forget(places)
     return done, problems
-
-
-def forget(places: Places) -> None:
-    """Bring the database in line with what was removed from the files, also by a run that died.
-
-    What remains of a file is ingested again by the service.
-
-    Args:
-        places: where things are.
-
-    Raises:
-        ArchiveError: the database is not there; the next run does it.
-
-    """
-    state = fold(chain.read(places))
-    with database.connected() as connection:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT path, tombstone FROM files")
-            stored: list[tuple[str, int]] = cursor.fetchall()
-        for path, number in stored:
-            known = state.files.get(path)
-            if known is None or known.tombstone is None or known.tombstone.number <= number:
-                continue
-            with connection, connection.cursor() as cursor:
-                cursor.execute(
-                    "UPDATE files SET position = 0, tombstone = %s WHERE path = %s", (known.tombstone.number, path)
-                )
-                cursor.execute("DELETE FROM events WHERE path = %s", (path,))
-                cursor.execute("DELETE FROM malformed WHERE path = %s", (path,))
-                if not known.marks:
-                    cursor.execute("DELETE FROM files WHERE path = %s", (path,))
 
 
 def _trust(now: datetime.datetime, seals: list[str]) -> None:
@@ -103,7 +71,10 @@ def _trust(now: datetime.datetime, seals: list[str]) -> None:
 
 
 def _expire(places: Places, file: DayFile, known: FileState | None, holds: list[Hold], rule: str) -> str:
-    """Remove one file, or what of it is not held; returns what was done, empty when nothing; begins with the path when it cannot."""
+    """Remove one file, or what of it is not held.
+
+    Returns what was done, empty when nothing; when it cannot be done, that begins with the path.
+    """
     size = whole_lines(file.file)
     beginnings = [known.sealed.size, size] if known and known.sealed and known.sealed.size < size else [size]
     found = contents(file.file, beginnings)
@@ -117,21 +88,21 @@ def _expire(places: Places, file: DayFile, known: FileState | None, holds: list[
         _beside(file.file).unlink(missing_ok=True)
         return ""
     if not (unfinished and buried and buried["kept"] == (kept.as_dict() if kept.lines else None)):
-        _bury(places, file, found[-1], kept, holds, rule)
+        reasons = {"rule": rule, "held_by": [hold.id for hold in holds] if kept.lines else []}
+        _bury(places, file, found[-1], kept, reasons)
     _swap(file.file, kept)
     return f"removed {found[-1].lines - kept.lines} lines of {file.path} ({rule})" + (
         f"; {kept.lines} are held" if kept.lines else ""
     )
 
 
-def _bury(places: Places, file: DayFile, was: Content, kept: Content, holds: list[Hold], rule: str) -> None:
+def _bury(places: Places, file: DayFile, was: Content, kept: Content, reasons: dict[str, Any]) -> None:
     content: dict[str, Any] = {
         "path": file.path,
         "was": was.as_dict(),
         "kept": kept.as_dict() if kept.lines else None,
         "removed_lines": was.lines - kept.lines,
-        "rule": rule,
-        "held_by": [hold.id for hold in holds] if kept.lines else [],
+        **reasons,
     }
     chain.append(places, "tombstone", content)
 
@@ -163,7 +134,7 @@ def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
 def _swap(file: Path, kept: Content) -> None:
     """Put the held lines in the place of the file, or remove it."""
     # the log host may have made it append-only; where the file system knows no such thing there is nothing to take off
-    subprocess.run(["chattr", "-a", "--", str(file)], capture_output=True, check=False)
+    run(["chattr", "-a", "--", str(file)])
     if kept.lines:
         _beside(file).replace(file)
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sallyport_archive.events import Event
 
 FETCHED = 2000
+SELECT = "SELECT line, path, position FROM events"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Query:
         kind: as in the schema.
         first: events from this moment on.
         end: events before this moment.
-        limit: at most so many, the newest; 0: all.
+        limit: at most so many; 0: all.
+        oldest_first: as one reads; else the newest first.
 
     """
 
@@ -44,6 +46,7 @@ class Query:
     first: datetime.datetime | None = None
     end: datetime.datetime | None = None
     limit: int = 0
+    oldest_first: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is asked, for the log of uses."""
@@ -81,7 +84,7 @@ def statement(queries: list[Query]) -> tuple[str, dict[str, Any]]:
     """Return the statement for some queries, and its parameters.
 
     Args:
-        queries: events that one of them asks for; the limit is that of the first.
+        queries: events that one of them asks for; limit and order are those of the first.
 
     Returns:
         SQL that is made of the program's own pieces only, and the parameters.
@@ -96,8 +99,8 @@ def statement(queries: list[Query]) -> tuple[str, dict[str, Any]]:
             conditions.append(piece.replace("VALUE", f"%({name})s"))
             values[name] = value
         where.append(f"({' AND '.join(conditions) or 'true'})")
-    text = f"SELECT line, path, position FROM events WHERE {' OR '.join(where)}"
-    return f"{text} ORDER BY time DESC, id LIMIT %(limit)s", values
+    order = "ASC" if queries[0].oldest_first else "DESC"
+    return f"{SELECT} WHERE {' OR '.join(where)} ORDER BY time {order}, id LIMIT %(limit)s", values
 
 
 def _conditions(query: Query) -> Iterator[tuple[str, Any]]:
@@ -129,7 +132,7 @@ def search(connection: Connection, *queries: Query) -> Iterator[Found]:
         queries: what is asked; events that one of them asks for.
 
     Yields:
-        The events, the newest first.
+        The events.
 
     Raises:
         psycopg2.Error: the database fails.
@@ -138,6 +141,7 @@ def search(connection: Connection, *queries: Query) -> Iterator[Found]:
     text, values = statement(list(queries))
     with connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute("SET LOCAL jit = off")
         # all that is asked for is fetched, slice by slice; the planner would reckon with a tenth of it
         cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
         with connection.cursor("found") as rows:

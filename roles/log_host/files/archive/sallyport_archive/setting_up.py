@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 from typing import TYPE_CHECKING
 
@@ -29,13 +28,7 @@ def set_up(places: Places) -> list[str]:
     """
     if os.geteuid():
         raise ArchiveError("only root sets the archive up; use sudo")
-    made = make_key_and_chain(places)
-    try:
-        group = grp.getgrnam(database.ROLE).gr_gid
-    except KeyError as error:
-        raise ArchiveError(f"there is no group {database.ROLE}; run systemd-sysusers") from error
-    os.chown(places.hosts.parent, -1, group)
-    return made + database.set_up()
+    return make_key_and_chain(places) + database.set_up()
 
 
 def make_key_and_chain(places: Places) -> list[str]:

@@ -54,10 +54,11 @@ def load(file: Path) -> Settings:
         raise ArchiveError(f"{file}: {error.strerror}; without it nothing is removed") from error
     except ValueError as error:
         raise ArchiveError(f"{file}: not JSON: {error}; nothing is removed") from error
-    values = [found.get(name) if isinstance(found, dict) else None for name in NAMES]
-    for name, value in zip(NAMES, values, strict=True):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArchiveError(
-                f"{file}: {name}: is {value!r}, should be a number of days from 1 on; nothing is removed"
-            )
-    return Settings(*values)
+    return Settings(*(_days(file, found, name) for name in NAMES))
+
+
+def _days(file: Path, found: object, name: str) -> int:
+    value = found.get(name) if isinstance(found, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArchiveError(f"{file}: {name}: is {value!r}, should be a number of days from 1 on; nothing is removed")
+    return value

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
 import tempfile
 import textwrap
 from pathlib import Path
 
 from sallyport_archive.places import ArchiveError
+from sallyport_archive.programs import run
 
 HEAD = "sallyport-archive-head"
 EXPORT = "sallyport-archive-export"
@@ -99,16 +98,11 @@ def is_signed(public: str, content: bytes, signature: str, namespace: str) -> bo
         by.write_text(signers(public), encoding="ascii")
         shown.write_text(armoured(signature), encoding="ascii")
         command = [PROGRAM, "-q", "-Y", "verify", "-f", str(by), "-I", SIGNER, "-n", namespace, "-s", str(shown)]
-        return subprocess.run(command, input=content, capture_output=True, check=False).returncode == 0
+        return run(command, content).returncode == 0
 
 
 def _run(command: list[str], content: bytes, failure: str) -> bytes:
-    try:
-        done = subprocess.run(
-            command, input=content, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
-        )
-    except FileNotFoundError as error:
-        raise ArchiveError(f"{failure}: there is no {PROGRAM}; install openssh-client") from error
+    done = run(command, content)
     if done.returncode:
         raise ArchiveError(f"{failure}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

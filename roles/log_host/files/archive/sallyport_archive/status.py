@@ -20,8 +20,9 @@ def status(places: Places) -> dict[str, Any]:
         places: where things are.
 
     Returns:
-        `database` (empty when it is well, else what is wrong), `events`, `malformed` (lines that are no events), `behind_bytes` (that are not in
-        the database yet), `entries`, `last_seal` (time, or None), `problems` (of the last seal), `holds` (how many).
+        `database` (empty when it is well, else what is wrong), `events`, `malformed` (lines that are no events),
+        `behind_bytes` (that are not in the database yet), `entries`, `last_seal` (time, or None), `problems` (of the
+        last seal), `holds` (how many).
 
     Raises:
         ArchiveError: the chain cannot be read.

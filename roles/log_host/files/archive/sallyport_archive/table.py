@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from sallyport_archive.search import Found
 
 WIDTHS = (19, 7, 12, 28, 28, 14)
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 HEADINGS = ("time (UTC)", "verdict", "kind", "from", "to", "rule", "text")
 
 
 def visible(text: str) -> str:
     """Return a text without anything that a terminal obeys, or that hides or turns round what follows."""
-    return "".join(
-        " " if c in "\n\t" else "\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c
-        for c in text
-    )
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return " "
+    # the joiners make letters of Persian and Indian scripts, and pictures of several
+    hidden = unicodedata.category(character) in HIDDEN and character not in "\u200c\u200d"
+    return "\ufffd" if hidden else character
 
 
 def said(fields: dict[str, Any]) -> str:

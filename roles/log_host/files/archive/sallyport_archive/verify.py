@@ -146,21 +146,21 @@ def check_files(places: Places, known: State, found: Findings) -> None:
     files = {file.path: file.file for file in day_files(places.hosts)}
     fresh = grown = 0
     for path in sorted({*files, *known.files}):
-        said, file = known.files.get(path, state.FileState()), files.get(path)
+        about, file = known.files.get(path, state.FileState()), files.get(path)
         if file is None:
-            if said.marks:
-                at = said.marks[-1]
+            if about.marks:
+                at = about.marks[-1]
                 found.problems.append(
                     f"{path}: deleted; {at.content.lines} lines were sealed by entry {at.number}, {at.time}"
                 )
             continue
         try:
-            if said.marks:
-                grown += _check_file(path, file, said, found)
-            elif said.tombstone is None:
+            if about.marks:
+                grown += _check_file(path, file, about, found)
+            elif about.tombstone is None:
                 fresh += 1
             elif not _unfinished(file, said):
-                found.problems.append(f"{path}: is there again; it was removed by entry {said.tombstone.number}")
+                found.problems.append(f"{path}: is there again; it was removed by entry {about.tombstone.number}")
             else:
                 found.notes.append(f"{path}: its removal is not finished; the next daily run does it")
         except OSError as error:
@@ -169,9 +169,8 @@ def check_files(places: Places, known: State, found: Findings) -> None:
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
     for entry in (file.tombstone for file in known.files.values() if file.tombstone):
         if entry.kind == "accept":
-            found.notes.append(
-                f"{entry.content['path']}: accepted as it is by {entry.content['who']}, {entry.time}: {entry.content['reason']}"
-            )
+            said = entry.content
+            found.notes.append(f"{said['path']}: accepted by {said['who']}, {entry.time}: {said['reason']}")
     if grown or fresh:
         found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
 
