@@ -73,7 +73,9 @@ def _now() -> datetime.datetime:
 
 
 def _setup(_: argparse.Namespace) -> int:
-    for line in setting_up.set_up(PLACES):
+    if os.geteuid():
+        raise ArchiveError("only root sets the archive up; use sudo")
+    for line in setting_up.make_key_and_chain(PLACES) + database.set_up():
         print(line)
     return WELL
 

@@ -73,13 +73,14 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
     yield '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
-    yield f"<title>Export of {html.escape(about['time'])}</title><style>{STYLE}</style></head><body><main>"
+    yield f"<title>Export of {html.escape(visible(about['time']))}</title><style>{STYLE}</style></head><body><main>"
     yield "<h1>Instant messages: an export of the archive</h1><dl>"
     for name, value in about.items():
-        shown = value if name != "not_in_day_files" else len(value)
-        pairs = shown.items() if isinstance(shown, dict) else [("", shown)]
-        texts = [f"{_text(key.replace('_', ' '))}: {_text(v)}" if key else _text(v) for key, v in pairs if v or v == 0]
-        yield f"<dt>{html.escape(name.replace('_', ' '))}<dd>{'; '.join(texts)}"
+        if isinstance(value, dict):
+            shown = "; ".join(f"{_text(key)}: {_text(part)}" for key, part in value.items() if part)
+        else:
+            shown = _text(len(value) if name == "not_in_day_files" else value)
+        yield f"<dt>{html.escape(name.replace('_', ' '))}<dd>{shown}"
     yield "</dl>"
     if about["not_in_day_files"]:
         yield (

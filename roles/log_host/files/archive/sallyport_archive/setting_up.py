@@ -1,38 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must be there before anything comes: folders, key, the first entry, the database."""
+"""What must be there before anything can be sealed: folders, key, the first entry."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from sallyport_archive import chain, database, signing
+from sallyport_archive import chain, signing
 from sallyport_archive.places import ArchiveError
 
 if TYPE_CHECKING:
     from sallyport_archive.places import Places
 
 
-def set_up(places: Places) -> list[str]:
-    """Make what is missing; what is there stays.
+def make_key_and_chain(places: Places) -> list[str]:
+    """Make folders, key and first entry; what is there stays.
 
     Args:
-        places: where things go.
+        places: where they go.
 
     Returns:
         What was made, in plain words; nothing when all was there.
 
     Raises:
-        ArchiveError: something cannot be made. A chain without its key is not begun anew: that would be forgery.
+        ArchiveError: the key is lost. A chain without its key is not begun anew: that would be forgery.
 
     """
-    if os.geteuid():
-        raise ArchiveError("only root sets the archive up; use sudo")
-    return make_key_and_chain(places) + database.set_up()
-
-
-def make_key_and_chain(places: Places) -> list[str]:
-    """Make the folders, the key and the first entry; returns what was made. Errors as `set_up`."""
     made = []
     places.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     places.hosts.parent.mkdir(mode=0o750, parents=True, exist_ok=True)

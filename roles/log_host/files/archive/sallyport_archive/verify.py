@@ -159,7 +159,7 @@ def check_files(places: Places, known: State, found: Findings) -> None:
                 grown += _check_file(path, file, about, found)
             elif about.tombstone is None:
                 fresh += 1
-            elif not _unfinished(file, said):
+            elif not _unfinished(file, about):
                 found.problems.append(f"{path}: is there again; it was removed by entry {about.tombstone.number}")
             else:
                 found.notes.append(f"{path}: its removal is not finished; the next daily run does it")
@@ -169,8 +169,8 @@ def check_files(places: Places, known: State, found: Findings) -> None:
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
     for entry in (file.tombstone for file in known.files.values() if file.tombstone):
         if entry.kind == "accept":
-            said = entry.content
-            found.notes.append(f"{said['path']}: accepted by {said['who']}, {entry.time}: {said['reason']}")
+            what = entry.content
+            found.notes.append(f"{what['path']}: accepted by {what['who']}, {entry.time}: {what['reason']}")
     if grown or fresh:
         found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
 

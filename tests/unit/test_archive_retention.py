@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retention, holds and tombstones of the archive: what is over goes, what is held stays, and all of it is proven."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from sallyport_archive import chain, holding, retention, seal
+from sallyport_archive.places import ArchiveError
+from unit.archive_host import ALICE, BOB, CARL, LogHost, event
+
+OLD, FRESH = "2026-01-01", "2026-03-25"
+NOW = datetime.datetime(2026, 3, 31, 3, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogHost:
+    """An old day and a new one, sealed a day ago."""
+    monkeypatch.setattr(chain, "now", lambda: "2026-03-30T03:00:00Z")
+    made = LogHost(tmp_path)
+    made.settings(30, 10)
+    made.add(*[event(n, (ALICE, CARL)[n % 2], BOB, OLD) for n in range(6)], day=OLD)
+    made.add(b'{"message": "alice\\u0040im.demo.example signed in"}', b'{"message": "other"}', day=OLD, stream="system")
+    made.add(event(50, day=FRESH), day=FRESH)
+    made.add(b'{"message": "other"}', day="2026-03-15", stream="system")
+    made.seal()
+    monkeypatch.setattr(chain, "now", lambda: NOW.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return made
+
+
+def expire(host: LogHost) -> tuple[list[str], list[str]]:
+    return retention.expire(host.places, NOW)
+
+
+def hold(host: LogHost, *people: str, rooms: tuple[str, ...] = (), span: tuple[str, str] | None = None) -> str:
+    first, end = (datetime.datetime.fromisoformat(text) for text in span) if span else (None, None)
+    return holding.hold(
+        host.places, people=list(people), rooms=list(rooms), case="c", span=(first, end), reason="a case"
+    )
+
+
+def wrong(host: LogHost) -> list[str]:
+    """Return the problems that are none of the clock of this test."""
+    return [
+        line
+        for line in host.verify(host.places.heads).problems
+        if "last seal" not in line and "nothing since" not in line
+    ]
+
+
+def test_what_its_time_is_over_for_goes_and_is_proven(host: LogHost) -> None:
+    done, problems = expire(host)
+    assert problems == []
+    assert done == [
+        f"removed 6 lines of im-int/{OLD}/im.jsonl (messages_days 30)",
+        f"removed 2 lines of im-int/{OLD}/system.jsonl (system_days 10)",
+        "removed 1 lines of im-int/2026-03-15/system.jsonl (system_days 10)",
+    ]
+    assert not host.file(OLD).parent.exists()
+    assert host.file(FRESH).exists()
+    assert wrong(host) == []
+    stone = host.entries()[2]
+    assert stone.kind == "tombstone"
+    assert stone.content["was"]["lines"] == stone.content["removed_lines"] == 6
+    assert stone.content["rule"] == "messages_days 30"
+    assert host.seal() == []
+    assert expire(host) == ([], [])
+
+
+@pytest.mark.parametrize(("age", "gone"), [(30, False), (31, True)])
+def test_the_last_day_is_kept_in_full(host: LogHost, age: int, gone: bool) -> None:
+    day = (NOW.date() - datetime.timedelta(days=age)).isoformat()
+    host.add(event(1, day=day), day=day)
+    expire(host)
+    assert host.file(day).exists() is not gone
+
+
+def test_what_was_never_sealed_gets_a_tombstone_too(host: LogHost) -> None:
+    host.add(event(7, day=OLD), day=OLD, host="im-ext")
+    assert f"removed 1 lines of im-ext/{OLD}/im.jsonl (messages_days 30)" in expire(host)[0]
+    assert wrong(host) == []
+
+
+def test_what_is_held_stays(host: LogHost) -> None:
+    before = host.file(OLD).read_bytes().splitlines()
+    name = hold(host, ALICE)
+    done, problems = expire(host)
+    assert problems == []
+    assert done[:2] == [
+        f"removed 3 lines of im-int/{OLD}/im.jsonl (messages_days 30); 3 are held",
+        f"removed 1 lines of im-int/{OLD}/system.jsonl (system_days 10); 1 are held",
+    ]
+    assert host.file(OLD).read_bytes().splitlines() == before[::2]
+    stone = next(entry for entry in host.entries() if entry.kind == "tombstone")
+    assert stone.content["held_by"] == [name]
+    assert wrong(host) == []
+    # once more: nothing to do
+    assert expire(host) == ([], [])
+    assert [entry.kind for entry in host.entries()].count("tombstone") == 3
+    # and a change of what is held is seen
+    host.file(OLD).write_bytes(host.file(OLD).read_bytes().replace(b"300", b"301", 1))
+    assert f"im-int/{OLD}/im.jsonl: changed" in "\n".join(wrong(host))
+
+
+def test_what_is_released_goes(host: LogHost) -> None:
+    first, second = hold(host, ALICE), hold(host, CARL, span=(f"{OLD}T00:00:00Z", f"{OLD}T00:00:03Z"))
+    expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 4
+    holding.release(host.places, first, "closed")
+    assert [held.id for held in holding.holds(host.places)] == [second]
+    expire(host)
+    assert [json.loads(line)["from"] for line in host.file(OLD).read_bytes().splitlines()] == [f"{CARL}/desk"]
+    holding.release(host.places, second, "closed")
+    expire(host)
+    assert not host.file(OLD).exists()
+    assert wrong(host) == []
+    assert [json.loads(line)["kind"] for line in host.places.uses.read_bytes().splitlines()] == [
+        "hold",
+        "hold",
+        "release",
+        "release",
+    ]
+
+
+def test_a_room_is_held(host: LogHost) -> None:
+    room = "hall@rooms.im.demo.example"
+    host.add(event(9, day=OLD, room=room, to=room), day=OLD)
+    hold(host, rooms=(room,))
+    expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 1
+
+
+def test_the_receiver_the_readers_and_odd_capitals_are_held(host: LogHost) -> None:
+    readers = [{"person": "Dora@IM.demo.example", "times": 1}]
+    host.add(event(9, "x@a.example", "y@a.example", OLD, readers=readers), day=OLD)
+    host.add(
+        event(10, "x@a.example", "DORA@im.demo.example/phone", OLD),
+        b"\xff broken dora@im.demo.example",
+        b"\xff other",
+        day=OLD,
+    )
+    hold(host, "dora@im.demo.example")
+    expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("people", "reason", "says"),
+    [
+        ([], "x", "needs somebody"),
+        ([ALICE], " ", "needs a reason"),
+        (["alice"], "x", "is no address"),
+        ([ALICE + " "], "x", "no address"),
+    ],
+)
+def test_a_hold_that_holds_nothing_is_refused(host: LogHost, people: list[str], reason: str, says: str) -> None:
+    with pytest.raises(ArchiveError, match=says):
+        holding.hold(host.places, people=people, rooms=[], case="", span=(None, None), reason=reason)
+    with pytest.raises(ArchiveError, match="ends before it begins"):
+        holding.hold(host.places, people=[ALICE], rooms=[], case="", span=(NOW, NOW), reason="x")
+    with pytest.raises(ArchiveError, match="in force: none"):
+        holding.release(host.places, "hold-1", "x")
+    assert len(host.entries()) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "[]",
+        "{}",
+        '{"messages_days": 0, "system_days": 1}',
+        '{"messages_days": true, "system_days": 1}',
+        '{"messages_days": "30", "system_days": 1}',
+        '{"messages_days": 30}',
+    ],
+)
+def test_without_good_settings_nothing_is_removed(host: LogHost, text: str | None) -> None:
+    host.places.settings.unlink()
+    if text is not None:
+        host.places.settings.write_text(text)
+    with pytest.raises(ArchiveError, match="nothing is removed"):
+        expire(host)
+    assert host.file(OLD).exists()
+
+
+def test_a_clock_that_jumped_removes_nothing(host: LogHost) -> None:
+    with pytest.raises(ArchiveError, match="the clock may have jumped"):
+        retention.expire(host.places, NOW + datetime.timedelta(days=4000))
+    with pytest.raises(ArchiveError, match="the clock may have jumped"):
+        retention.expire(host.places, NOW - datetime.timedelta(days=1))
+    assert host.file(FRESH).exists()
+    # a seal of the same wrong clock does not help at once
+    seal.seal(host.places)
+    with pytest.raises(ArchiveError, match="the clock may have jumped"):
+        retention.expire(host.places, NOW + datetime.timedelta(hours=80))
+
+
+def test_a_broken_chain_removes_nothing(host: LogHost) -> None:
+    lines = host.places.chain.read_bytes().splitlines(keepends=True)
+    host.places.chain.write_bytes(lines[1])
+    with pytest.raises(ArchiveError, match="entry 1 is missing"):
+        expire(host)
+    assert host.file(OLD).exists()
+
+
+def test_a_changed_file_stays_as_evidence_until_it_is_accepted(host: LogHost) -> None:
+    host.file(OLD).write_bytes(host.file(OLD).read_bytes().replace(b"300", b"301", 1))
+    done, problems = expire(host)
+    assert problems == [f"im-int/{OLD}/im.jsonl: not removed: it is not what was sealed; see sallyport-archive verify"]
+    assert len(done) == 2
+    with pytest.raises(ArchiveError, match="needs a reason"):
+        holding.accept(host.places, f"im-int/{OLD}/im.jsonl", "")
+    with pytest.raises(ArchiveError, match="is what was sealed"):
+        holding.accept(host.places, f"im-int/{FRESH}/im.jsonl", "x")
+    with pytest.raises(ArchiveError, match="never sealed"):
+        holding.accept(host.places, "im-int/none", "x")
+    holding.accept(host.places, f"im-int/{OLD}/im.jsonl", "a restore from the backup")
+    assert wrong(host) == []
+    assert "accepted by" in "\n".join(host.verify().notes)
+    assert expire(host)[0] == [f"removed 6 lines of im-int/{OLD}/im.jsonl (messages_days 30)"]
+    assert wrong(host) == []
+
+
+def test_a_file_that_came_back_is_named(host: LogHost) -> None:
+    content = host.file(OLD).read_bytes()
+    expire(host)
+    host.add(*content.splitlines()[:2], day=OLD)
+    assert f"im-int/{OLD}/im.jsonl: is there again; it was removed by entry 3" in wrong(host)
+    assert f"im-int/{OLD}/im.jsonl: is there again after it was removed" in host.seal()
+    assert expire(host)[1] == [
+        f"im-int/{OLD}/im.jsonl: not removed: it is not what was sealed; see sallyport-archive verify"
+    ]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_run_that_died_is_finished(host: LogHost, monkeypatch: pytest.MonkeyPatch, held: bool) -> None:
+    if held:
+        hold(host, ALICE)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_swap", die)
+        with pytest.raises(KeyboardInterrupt):
+            expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 6
+    assert wrong(host) == []
+    assert "its removal is not finished" in "\n".join(host.verify().notes)
+    # a changed file is none of an unfinished removal
+    good = host.file(OLD).read_bytes()
+    host.file(OLD).write_bytes(good.replace(b"300", b"301", 1))
+    assert wrong(host) != []
+    host.file(OLD).write_bytes(good)
+    done, problems = expire(host)
+    assert problems == []
+    assert len(done) == 3
+    assert host.file(OLD).exists() is held
+    assert wrong(host) == []
+    stones = [entry for entry in host.entries() if entry.kind == "tombstone"]
+    assert len(stones) == 3
+    assert not [path for path in host.places.hosts.rglob("*") if path.name.endswith(".new")]
