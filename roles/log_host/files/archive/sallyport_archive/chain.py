@@ -195,6 +195,8 @@ def append_line(file: Path, line: bytes, mode: int) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
+            # whatever the umask of whoever came first
+            os.fchmod(descriptor, mode)
             if os.write(descriptor, line + b"\n") != len(line) + 1:
                 raise ArchiveError(f"{file} cannot be written: the disk is full")
             os.fsync(descriptor)

@@ -116,7 +116,10 @@ def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
     lines, new = 0, _beside(file.file)
     if not holds:
         return Content(0, 0, "")
-    with open_file(file.file) as source, new.open("wb") as target:
+    new.unlink(missing_ok=True)
+    # the folder is another user's: nothing of his may be written through
+    own = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open_file(file.file) as source, os.fdopen(own, "wb") as target:
         status = os.fstat(source.fileno())
         os.fchown(target.fileno(), status.st_uid, status.st_gid)
         os.fchmod(target.fileno(), status.st_mode & 0o777)
