@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import os
+import struct
 from typing import TYPE_CHECKING, Any
 
 from sallyport_archive import chain, settings
 from sallyport_archive.contents import contents, whole_lines
 from sallyport_archive.day_file import open_file
 from sallyport_archive.places import ArchiveError, day_files
-from sallyport_archive.programs import run
 from sallyport_archive.state import Content, FileState, content_of, fold
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 STEADY = datetime.timedelta(hours=20)
 RECENT = datetime.timedelta(hours=72)
+# linux/fs.h
+GET_FLAGS, SET_FLAGS, APPEND_ONLY = 0x80086601, 0x40086602, 0x20
 
 
 def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]]:
@@ -44,11 +47,11 @@ def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]
     problems: list[str] = []
     with chain.locked(places):
         state = fold(chain.read(places))
-        _trust(now, state.seals)
-        for file in day_files(places.hosts):
-            days, rule = kept_for.days(file.stream)
-            if (now.date() - file.day).days <= days:
-                continue
+        over = [(file, *kept_for.days(file.stream)) for file in day_files(places.hosts)]
+        over = [(file, days, rule) for file, days, rule in over if (now.date() - file.day).days > days]
+        if over:
+            _trust(now, state.seals)
+        for file, _, rule in over:
             try:
                 said = _expire(places, file, state.files.get(file.path), list(state.holds.values()), rule)
             except OSError as error:
@@ -136,8 +139,7 @@ def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
 
 def _swap(file: Path, kept: Content) -> None:
     """Put the held lines in the place of the file, or remove it."""
-    # the log host may have made it append-only; where the file system knows no such thing there is nothing to take off
-    run(["chattr", "-a", "--", str(file)])
+    _let_it_change(file)
     if kept.lines:
         _beside(file).replace(file)
     else:
@@ -145,3 +147,11 @@ def _swap(file: Path, kept: Content) -> None:
         file.unlink()
         with contextlib.suppress(OSError):
             file.parent.rmdir()
+
+
+def _let_it_change(file: Path) -> None:
+    """Take the mark off a file that says that it is only appended to, where the file system knows such a mark."""
+    with open_file(file) as stream, contextlib.suppress(OSError):
+        (flags,) = struct.unpack("l", fcntl.ioctl(stream, GET_FLAGS, struct.pack("l", 0)))
+        if flags & APPEND_ONLY:
+            fcntl.ioctl(stream, SET_FLAGS, struct.pack("l", flags & ~APPEND_ONLY))
