@@ -64,6 +64,15 @@ def read_lines(file: Path, position: int) -> tuple[list[Line], int]:
     return lines, position + end
 
 
+def begins_line(file: Path, position: int) -> bool:
+    """Tell whether a line begins at a position; elsewhere, the file is not the one that was read up to there."""
+    if not position:
+        return True
+    with open_file(file) as stream:
+        stream.seek(position - 1)
+        return stream.read(1) == b"\n"
+
+
 def _skip(stream: BinaryIO, position: int, data: bytes) -> tuple[list[Line], int]:
     """Find the end of a line that is longer than any event."""
     behind = position + len(data)

@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from sallyport_archive import database, events
-from sallyport_archive.day_file import Line, read_lines
+from sallyport_archive.day_file import Line, begins_line, read_lines
 from sallyport_archive.places import MESSAGES, day_files
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def _ingest(connection: Connection, file: DayFile, position: int, stop: threadin
     if size == position:
         return 0
     begin = position
-    if size < position:
-        problems.add(f"{file.path}: is shorter than it was, and is read again from its beginning")
+    if size < position or not begins_line(file.file, position):
+        problems.add(f"{file.path}: is not what it was, and is read again from its beginning")
         begin = 0
     lines, behind = read_lines(file.file, begin)
     if behind == position:

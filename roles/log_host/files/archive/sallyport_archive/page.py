@@ -73,7 +73,8 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
     yield '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
-    yield f"<title>Export of {html.escape(visible(about['time']))}</title><style>{STYLE}</style></head><body><main>"
+    title = html.escape(visible(about["time"]))
+    yield f"<title>Export of {title}</title><style>{STYLE}</style></head><body><main>"
     yield "<h1>Instant messages: an export of the archive</h1><dl>"
     for name, value in about.items():
         if isinstance(value, dict):
@@ -83,10 +84,8 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
         yield f"<dt>{html.escape(name.replace('_', ' '))}<dd>{shown}"
     yield "</dl>"
     if about["not_in_day_files"]:
-        yield (
-            f'<p class="alarm">{len(about["not_in_day_files"])} of these events are not in the sealed files any more as '
-            "they came; the manifest has their ids. Run sallyport-archive verify.</p>"
-        )
+        yield f'<p class="alarm">{len(about["not_in_day_files"])} of these events are not in the sealed files any more '
+        yield "as they came; the manifest has their ids. Run sallyport-archive verify.</p>"
 
 
 def _row(event: Event) -> str:

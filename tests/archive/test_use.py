@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Searching, exporting, holding, retention and verifying, as an administrator does it; and what others may not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archive.log_host import ALICE, AS_ARCHIVE, BOB, CARL, DAY, HOSTS, LogHost, event, lines
+
+ROOM = "hall@rooms.im.demo.example"
+OLD = "2020-01-01"
+
+
+@pytest.fixture
+def full(host: LogHost) -> LogHost:
+    """A few events of every kind, ingested and sealed."""
+    host.append(
+        lines(
+            event(body="The budget for Straße 5", time=f"{DAY}T10:00:00.000Z"),
+            event(BOB, ALICE, body="thanks", subject="Budget", time=f"{DAY}T11:00:00.000Z"),
+            event(CARL, ROOM, room=ROOM, body="lunch", time=f"{DAY}T12:00:00.000Z"),
+            event(CARL, BOB, verdict="refused", rule="stranger", reason="Not allowed.", time=f"{DAY}T13:00:00.000Z"),
+            event(kind="file", file="Budget_2026.xlsx", type="upload", time=f"{DAY}T14:00:00.000Z"),
+        )
+    )
+    host.ingest()
+    host.settle()
+    host.ask("seal")
+    return host
+
+
+@pytest.mark.parametrize(
+    ("words", "hours"),
+    [
+        (("--person", ALICE), [14, 11, 10]),
+        (("--person", f"{ALICE.upper()}/phone"), [14, 11, 10]),
+        (("--person", ALICE, "--person", CARL), [14, 13, 12, 11, 10]),
+        (("--room", ROOM), [12]),
+        (("--room", ROOM, "--person", BOB), [14, 13, 12, 11, 10]),
+        (("--word", "budget"), [14, 11, 10]),
+        (("--word", "BUDG*"), [14, 11, 10]),
+        (("--word", "budg"), []),
+        (("--word", "strasse 5"), [10]),
+        (("--word", "5 straße"), []),
+        (("--word", "budget", "--word", "2026"), [14]),
+        (("--word", "budget", "--person", CARL), []),
+        (("--rule", "stranger"), [13]),
+        (("--verdict", "refused"), [13]),
+        (("--kind", "file"), [14]),
+        (("--from", f"{DAY}T11:00:00Z", "--until", f"{DAY}T13:00:00Z"), [12, 11]),
+        (("--until", DAY), [14, 13, 12, 11, 10]),
+        (("--from", "2026-03-02"), []),
+        (("--person", "' OR true --"), []),
+        (("--rule", "x'; DROP TABLE events; --"), []),
+        (("--word", "x'); DROP TABLE events; --"), []),
+    ],
+)
+def test_events_are_found(full: LogHost, words: tuple[str, ...], hours: list[int]) -> None:
+    assert [int(one["time"][11:13]) for one in full.found(*words)] == hours
+
+
+def test_a_table_is_for_people(full: LogHost) -> None:
+    said = full.ask("search", "--limit", "2").splitlines()
+    assert len(said) == 3
+    assert said[0].split() == ["time", "(UTC)", "verdict", "kind", "from", "to", "rule", "text"]
+    assert said[1].startswith(f"{DAY} 14:00:00  allowed  file          {ALICE}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "--verdict", "maybe"),
+        ("search", "--word", "!?"),
+        ("search", "--from", "tomorrow"),
+        ("search", "--limit", "-1"),
+        ("export", "--reason", "x", "--to", "/root/out"),
+        ("export", "--person", ALICE, "--to", "/root/out"),
+        ("export", "--person", ALICE, "--reason", " ", "--to", "/root/out"),
+        ("export", "--case", "none", "--reason", "x", "--to", "/root/out"),
+        ("export", "--person", ALICE, "--reason", "x", "--to", "/root"),
+        ("export", "--person", ALICE, "--reason", "x", "--to", "/nowhere/out"),
+        ("hold", "--reason", "x"),
+        ("hold", "--person", ALICE),
+        ("release", "hold-1", "--reason", "x"),
+        ("accept", "im-int/none", "--reason", "x"),
+        ("verify", "--heads", "/nowhere"),
+        ("expire",),
+        ("nothing",),
+    ],
+)
+def test_what_is_wrong_is_refused_and_leaves_nothing(full: LogHost, words: tuple[str, ...]) -> None:
+    said = full.ask(*words, code=2)
+    assert "Traceback" not in said
+    assert "sallyport-archive" in said
+    assert full.sh("ls -A /root | grep out || true") == ""
+
+
+def test_each_use_is_noted_before_it_is_answered(full: LogHost) -> None:
+    full.ask("search", "--person", ALICE, "--word", "budget")
+    full.ask("export", "--person", BOB, "--reason", "case 7", "--to", "/root/out")
+    hold = full.ask("hold", "--person", ALICE, "--case", "seven", "--reason", "court").strip()
+    full.ask("release", hold, "--reason", "settled")
+    full.ask("verify")
+    noted = [json.loads(line) for line in full.sh("cat /var/log/sallyport/archive-use.jsonl").splitlines()]
+    assert [(one["kind"], one.get("command")) for one in noted] == [
+        ("use", "search"),
+        ("use", "export"),
+        ("hold", None),
+        ("release", None),
+        ("use", "verify"),
+    ]
+    assert {one["who"] for one in noted} == {"eva"}
+    assert noted[0]["asked"] == {"people": [ALICE], "words": ["budget"], "limit": 100}
+    assert noted[0]["found"] == 3
+    assert noted[1]["asked"]["reason"] == "case 7"
+    # without a key nothing can be noted, and nobody is answered
+    full.sh("mv /var/lib/sallyport-archive/key /root/key")
+    try:
+        assert "budget" not in full.ask("search", "--person", ALICE, code=2)
+        full.ask("export", "--person", BOB, "--reason", "x", "--to", "/root/out2", code=2)
+        assert full.sh("ls -A /root | grep out2 || true") == ""
+    finally:
+        full.sh("mv /root/key /var/lib/sallyport-archive/key")
+
+
+def test_others_get_nothing(full: LogHost) -> None:
+    nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    for words in ("search", "holds", "verify", "status", "seal", "setup", "expire"):
+        done = full.run("sh", "-c", f"{nobody} sallyport-archive {words}")
+        assert done.returncode == 2, words
+        assert b"budget" not in done.stdout
+        assert b"Traceback" not in done.stderr, done.stderr
+    # the service's own account reads, and can neither seal nor search without a trace
+    for words in ("search", "seal", "hold --person a@b.example --reason x"):
+        assert full.run("sh", "-c", f"{AS_ARCHIVE} sallyport-archive {words}").returncode == 2
+    assert full.run("sh", "-c", f"{AS_ARCHIVE} cat /var/lib/sallyport-archive/key").returncode != 0
+    for role in ("sallyport-archive", "postgres"):
+        done = full.run("sh", "-c", f"{nobody} psql -h /run/postgresql -U {role} -d sallyport_archive -c 'SELECT 1'")
+        assert b"Peer authentication failed" in done.stderr
+    assert (
+        full.sql("SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'sallyport-archive'")
+        == "f|f|f"
+    )
+    assert (
+        full.run("sh", "-c", "ss -ltnH | grep 5432; grep -l . /proc/net/none; cat /proc/net/tcp")
+        .stdout.decode()
+        .count(":1538")
+        == 0
+    )
+
+
+def test_no_message_is_in_the_log_of_the_database(full: LogHost) -> None:
+    full.append(lines(event(body="very private", time="9999-12-31T23:59:59.999Z", rule="x" * 10_000)))
+    full.settle()
+    full.ask("search", "--word", "very private")
+    assert "private" not in full.sh("cat /var/log/postgresql/*.log")
+
+
+def test_an_export_is_whole_and_signed(full: LogHost) -> None:
+    full.ask("hold", "--person", CARL, "--case", "seven", "--until", f"{DAY}T12:30:00Z", "--reason", "court")
+    full.ask("hold", "--person", ALICE, "--case", "seven", "--from", f"{DAY}T13:30:00Z", "--reason", "court")
+    assert "2 events in /root/out" in full.ask("export", "--case", "seven", "--reason", "court", "--to", "/root/out")
+    assert full.sh("ls /root/out").split() == [
+        "README.txt",
+        "events.html",
+        "events.jsonl",
+        "manifest.json",
+        "manifest.json.sig",
+        "signers",
+    ]
+    exported = full.sh("cat /root/out/events.jsonl").splitlines()
+    assert [json.loads(line)["time"][11:13] for line in exported] == ["12", "14"]
+    assert set(exported) <= set(full.sh(f"cat {HOSTS}/im-int/{DAY}/im.jsonl").splitlines())
+    check = (
+        "cd /root/out && ssh-keygen -Y verify -f signers -I archive -n sallyport-archive-export -s manifest.json.sig"
+    )
+    assert "Good" in full.sh(f"{check} <manifest.json")
+    manifest = json.loads(full.sh("cat /root/out/manifest.json"))
+    said = [line.split() for line in full.sh("cd /root/out && sha256sum *").splitlines()]
+    sums = {name: digest for digest, name in said}
+    assert {one["name"]: one["sha256"] for one in manifest["files"]}.items() <= sums.items()
+    assert {*sums} - {one["name"] for one in manifest["files"]} == {"manifest.json", "manifest.json.sig"}
+    full.sh("sed -i s/seven/eight/ /root/out/manifest.json")
+    assert full.run("sh", "-c", f"{check} <manifest.json").returncode != 0
+    full.ask("export", "--person", ALICE, "--reason", "x", "--to", "/root/out.tar")
+    assert full.sh("tar tf /root/out.tar").split()[0] == "out/"
+    assert full.sh("stat -c %a /root/out.tar /root/out").split() == ["600", "700"]
+
+
+def test_an_export_names_what_the_files_do_not_have(full: LogHost) -> None:
+    full.sh(f"sed -i s/thanks/thinks/ {HOSTS}/im-int/{DAY}/im.jsonl")
+    said = full.ask("export", "--person", BOB, "--reason", "x", "--to", "/root/out", code=1)
+    assert "1 of them are not in the day files" in said
+    manifest = json.loads(full.sh("cat /root/out/manifest.json"))
+    assert len(manifest["not_in_day_files"]) == 1
+    said = full.ask("verify", code=1)
+    assert f"WRONG  im-int/{DAY}/im.jsonl: changed" in said
+
+
+def test_rows_go_with_their_files_and_what_is_held_stays(full: LogHost) -> None:
+    full.sh("""echo '{"messages_days": 365, "system_days": 180}' >/etc/sallyport/archive.json""")
+    full.append(lines(*[event((ALICE, CARL)[n % 2], BOB, OLD, body=f"old {n}") for n in range(10)]), day=OLD)
+    full.append(b"broken\n", day=OLD)
+    full.settle()
+    assert full.status()["malformed"] == 1
+    assert "clock may have jumped" in full.ask("expire", code=2)
+    hold = full.ask("hold", "--person", ALICE, "--reason", "court").strip()
+    assert [one["hold"] for one in json.loads(full.ask("holds", "--json"))["holds"]] == [hold]
+    full.ask("seal", clock=-86400)
+    assert f"removed 6 lines of im-int/{OLD}/im.jsonl (messages_days 365); 5 are held" in full.ask("expire")
+    full.settle()
+    assert full.found("--word", "old", "--person", CARL) == []
+    assert len(full.found("--word", "old", "--person", ALICE)) == 5
+    assert len(full.found("--word", "budget")) == 3
+    assert full.status()["malformed"] == 0
+    full.ask("seal")
+    assert "everything is as it was sealed" in full.ask("verify", "--heads", "/var/log/sallyport/heads.jsonl")
+    # held rows know their new place
+    assert "5 events" in full.ask("export", "--person", ALICE, "--until", OLD, "--reason", "x", "--to", "/root/out")
+    full.ask("release", hold, "--reason", "settled")
+    assert f"removed 5 lines of im-int/{OLD}/im.jsonl" in full.ask("expire")
+    assert full.found("--word", "old") == []
+    assert full.sql("SELECT count(*) FROM files") == "1"
+    full.ask("seal")
+    assert "everything is as it was sealed" in full.ask("verify", "--heads", "/var/log/sallyport/heads.jsonl")
+
+
+def test_a_database_that_is_down_forgets_later(full: LogHost) -> None:
+    full.sh("""echo '{"messages_days": 365, "system_days": 180}' >/etc/sallyport/archive.json""")
+    full.append(lines(event(day=OLD, body="old")), day=OLD)
+    full.settle()
+    full.ask("seal", clock=-86400)
+    full.database("stop")
+    try:
+        full.ask("expire", code=2)
+        assert full.run("test", "-e", f"{HOSTS}/im-int/{OLD}").returncode == 1
+    finally:
+        full.database("start")
+    assert len(full.found("--word", "old")) == 1
+    full.ask("expire")
+    assert full.found("--word", "old") == []
+
+
+def test_two_seals_at_once_are_two_entries(full: LogHost) -> None:
+    full.sh("for i in 1 2 3 4 5 6; do sallyport-archive seal & sallyport-archive search >/dev/null & done; wait")
+    assert "everything is as it was sealed" in full.ask("verify", "--heads", "/var/log/sallyport/heads.jsonl")
+    assert full.status()["entries"] == 2 + 12 + 1
