@@ -197,6 +197,8 @@ def test_an_export_names_what_the_files_do_not_have(full: LogHost) -> None:
     assert len(manifest["not_in_day_files"]) == 1
     said = full.ask("verify", code=1)
     assert f"WRONG  im-int/{DAY}/im.jsonl: changed" in said
+    (lost,) = [one for one in full.found() if one.get("body") == "thanks"]
+    assert f"note   im-int/{DAY}/im.jsonl: the database still has event {lost['id']}, {DAY} 11:00:00" in said
 
 
 def test_rows_go_with_their_files_and_what_is_held_stays(full: LogHost) -> None:

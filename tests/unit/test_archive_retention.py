@@ -87,6 +87,7 @@ def test_what_was_never_sealed_gets_a_tombstone_too(host: LogHost) -> None:
 def test_what_is_held_stays(host: LogHost) -> None:
     before = host.file(OLD).read_bytes().splitlines()
     name = hold(host, ALICE)
+    hold(host, "nobody@im.demo.example")
     done, problems = expire(host)
     assert problems == []
     assert done[:2] == [

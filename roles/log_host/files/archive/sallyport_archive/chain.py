@@ -141,15 +141,40 @@ def complete_lines(file: Path) -> list[bytes]:
 
 @contextlib.contextmanager
 def locked(places: Places) -> Iterator[None]:
-    """Be the only one who changes the chain or the files that it covers. Others wait."""
+    """Be the only one who appends to the chain. Others wait, so it is short."""
+    with _lock(places, "lock", fcntl.LOCK_EX):
+        yield
+
+
+@contextlib.contextmanager
+def files_locked(places: Places, *, only_looks: bool = False) -> Iterator[None]:
+    """Be sure that nobody seals, removes or accepts files meanwhile. Whoever needs both locks takes this one first.
+
+    Args:
+        places: where the lock is.
+        only_looks: others may look, too.
+
+    Yields:
+        While it is so.
+
+    Raises:
+        ArchiveError: there is no archive, or it may not be changed.
+
+    """
+    with _lock(places, "files-lock", fcntl.LOCK_SH if only_looks else fcntl.LOCK_EX):
+        yield
+
+
+@contextlib.contextmanager
+def _lock(places: Places, name: str, how: int) -> Iterator[None]:
     try:
-        descriptor = os.open(places.chain.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(places.chain.with_name(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError as error:
         raise ArchiveError("there is no archive yet; run sallyport-archive setup") from error
     except PermissionError as error:
         raise ArchiveError("only root changes the archive; use sudo") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, how)
         yield
     finally:
         os.close(descriptor)

@@ -109,7 +109,7 @@ def accept(places: Places, path: str, reason: str) -> None:
     """
     if not reason.strip():
         raise ArchiveError("this needs a reason: --reason")
-    with chain.locked(places):
+    with chain.files_locked(places):
         known = fold(chain.read(places)).files.get(path)
         if known is None:
             raise ArchiveError(f"{path} was never sealed; name it as verify does")
@@ -124,4 +124,5 @@ def accept(places: Places, path: str, reason: str) -> None:
             "found": found.as_dict() if found else None,
             "reason": reason.strip(),
         }
-        uses.note(places, "accept", content)
+        with chain.locked(places):
+            uses.note(places, "accept", content)

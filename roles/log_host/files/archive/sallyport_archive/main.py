@@ -30,6 +30,7 @@ from sallyport_archive import (
     uses,
     words,
 )
+from sallyport_archive.differences import differences
 from sallyport_archive.export import Export
 from sallyport_archive.places import ArchiveError, Places
 from sallyport_archive.search import Query, search
@@ -178,6 +179,11 @@ def _verify(asked: argparse.Namespace) -> int:
             copy.flush()
             heads = Path(copy.name)
         found = verify(PLACES, public, heads, _now())
+    if found.damaged:
+        # it helps to see what was there, and is no part of the proof
+        with contextlib.suppress(ArchiveError), database.connected() as connection:
+            for path in found.damaged:
+                found.notes += differences(connection, PLACES, path)
     uses.asked(
         PLACES,
         "verify",

@@ -45,7 +45,7 @@ def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]
     kept_for = settings.load(places.settings)
     done: list[str] = []
     problems: list[str] = []
-    with chain.locked(places):
+    with chain.files_locked(places):
         state = fold(chain.read(places))
         over = [(file, *kept_for.days(file.stream)) for file in day_files(places.hosts)]
         over = [(file, days, rule) for file, days, rule in over if (now.date() - file.day).days > days]
@@ -86,12 +86,12 @@ def _expire(places: Places, file: DayFile, known: FileState | None, holds: list[
     unfinished = buried is not None and content_of(buried["was"]) == found[-1]
     if not unfinished and known and (found[0] != known.sealed if known.sealed else size):
         return f"{file.path}: not removed: it is not what was sealed; see sallyport-archive verify"
-    kept = _write_held(file, holds, size)
+    kept, held_by = _write_held(file, holds, size)
     if kept == found[-1] and kept.lines:
         _beside(file.file).unlink(missing_ok=True)
         return ""
     if not (unfinished and buried and buried["kept"] == (kept.as_dict() if kept.lines else None)):
-        reasons = {"rule": rule, "held_by": [hold.id for hold in holds] if kept.lines else []}
+        reasons = {"rule": rule, "held_by": held_by}
         _bury(places, file, found[-1], kept, reasons)
     _swap(file.file, kept)
     return f"removed {found[-1].lines - kept.lines} lines of {file.path} ({rule})" + (
@@ -107,18 +107,19 @@ def _bury(places: Places, file: DayFile, was: Content, kept: Content, reasons: d
         "removed_lines": was.lines - kept.lines,
         **reasons,
     }
-    chain.append(places, "tombstone", content)
+    with chain.locked(places):
+        chain.append(places, "tombstone", content)
 
 
 def _beside(file: Path) -> Path:
     return file.with_name(f".{file.name}.new")
 
 
-def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
-    """Write the held lines of a file beside it; returns what they are."""
-    lines, new = 0, _beside(file.file)
+def _write_held(file: DayFile, holds: list[Hold], size: int) -> tuple[Content, list[str]]:
+    """Write the held lines of a file beside it; returns what they are, and the ids of the holds."""
+    lines, by, new = 0, set[str](), _beside(file.file)
     if not holds:
-        return Content(0, 0, "")
+        return Content(0, 0, ""), []
     new.unlink(missing_ok=True)
     # the folder is another user's: nothing of his may be written through
     own = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -128,13 +129,14 @@ def _write_held(file: DayFile, holds: list[Hold], size: int) -> Content:
         os.fchmod(target.fileno(), status.st_mode & 0o777)
         while source.tell() < size:
             line = source.readline()
-            if any(hold.covers(line.removesuffix(b"\n"), file.day) for hold in holds):
+            if held := {hold.id for hold in holds if hold.covers(line.removesuffix(b"\n"), file.day)}:
+                by |= held
                 target.write(line)
                 lines += 1
         target.flush()
         os.fsync(target.fileno())
         length = target.tell()
-    return contents(new, [length])[0] if lines else Content(0, 0, "")
+    return (contents(new, [length])[0] if lines else Content(0, 0, "")), sorted(by)
 
 
 def _swap(file: Path, kept: Content) -> None:

@@ -30,7 +30,7 @@ def seal(places: Places) -> Entry:
         ArchiveError: the chain cannot be read, signed or written.
 
     """
-    with chain.locked(places):
+    with chain.files_locked(places):
         state = fold(chain.read(places))
         grown: list[dict[str, Any]] = []
         problems: list[str] = []
@@ -42,7 +42,8 @@ def seal(places: Places) -> Entry:
         there = {file.path for file in day_files(places.hosts)}
         gone = (path for path, known in state.files.items() if known.marks and path not in there)
         problems += [f"{path}: is not there any more" for path in gone]
-        return chain.append(places, "seal", {"files": grown, "problems": problems})
+        with chain.locked(places):
+            return chain.append(places, "seal", {"files": grown, "problems": problems})
 
 
 def _look(file: DayFile, known: FileState | None, grown: list[dict[str, Any]], problems: list[str]) -> None:

@@ -32,6 +32,7 @@ class Findings:
         entries: of the chain.
         files: that are sealed.
         head: number and hash of the last entry.
+        damaged: paths of the files that are not what was sealed.
 
     """
 
@@ -40,6 +41,7 @@ class Findings:
     entries: int = 0
     files: int = 0
     head: dict[str, Any] | None = None
+    damaged: list[str] = field(default_factory=list)
 
 
 def verify(places: Places, public: str, heads: Path | None, now: datetime.datetime) -> Findings:
@@ -59,9 +61,11 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
 
     """
     found = Findings()
-    # nobody may append or remove while it is looked at
-    with chain.locked(places):
-        entries = check_chain(chain.complete_lines(places.chain), public, found)
+    with chain.files_locked(places, only_looks=True):
+        # of the same moment: an entry is written before its line
+        with chain.locked(places):
+            lines, noted = chain.complete_lines(places.chain), chain.complete_lines(places.uses)
+        entries = check_chain(lines, public, found)
         if heads is None:
             found.notes.append(
                 "no witness was asked: a chain that root signed anew, or cut at its end, would not be seen"
@@ -70,7 +74,7 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
             witness.check(entries, heads, public, now, found)
         known = state.fold(entries)
         check_files(places, known, found)
-        check_uses(places, known, found)
+        check_uses(noted, known, found)
     found.entries, found.files = len(entries), sum(bool(file.marks) for file in known.files.values())
     found.head = {"number": entries[-1].number, "hash": entries[-1].hash} if entries else None
     if not known.seals:
@@ -150,6 +154,7 @@ def check_files(places: Places, known: State, found: Findings) -> None:
         if file is None:
             if about.marks:
                 at = about.marks[-1]
+                found.damaged.append(path)
                 found.problems.append(
                     f"{path}: deleted; {at.content.lines} lines were sealed by entry {at.number}, {at.time}"
                 )
@@ -198,6 +203,7 @@ def _check_file(path: str, file: Path, said: FileState, found: Findings) -> bool
     else:
         what = "changed"
     found.problems.append(f"{path}: {what}; the difference begins {where}")
+    found.damaged.append(path)
     return False
 
 
@@ -215,24 +221,24 @@ def _whole_days(known: State, files: dict[str, Path]) -> list[str]:
     return sorted(sealed - {path.rpartition("/")[0] for path in files})
 
 
-def check_uses(places: Places, known: State, found: Findings) -> None:
+def check_uses(lines: list[bytes], known: State, found: Findings) -> None:
     """Check the log of uses by the chain.
 
     Args:
-        places: where it is.
+        lines: of the log.
         known: what the chain says.
         found: gets what is wrong.
 
     """
-    lines = chain.complete_lines(places.uses)
     noted = {chain.canonical(entry.body): entry for entry in known.uses}
     for line in noted.keys() - set(lines):
+        entry = noted[line]
         found.problems.append(
-            f"{places.uses.name}: the line of entry {noted[line].number}, {noted[line].time}, is missing or changed"
+            f"archive-use.jsonl: the line of entry {entry.number}, {entry.time}, is missing or changed"
         )
     for count, line in enumerate(lines, 1):
         if line not in noted:
-            found.problems.append(f"{places.uses.name}: line {count} is in no entry: {_short(line)}")
+            found.problems.append(f"archive-use.jsonl: line {count} is in no entry: {_short(line)}")
 
 
 def _short(line: bytes) -> str:
