@@ -23,6 +23,7 @@ FOLDERS = f"install -d -m 755 /var/log/sallyport; install -d -g sallyport-archiv
 AS_ARCHIVE = "setpriv --reuid=sallyport-archive --regid=sallyport-archive --init-groups"
 SQL = "runuser -u postgres -- psql -XqAtd sallyport_archive -v ON_ERROR_STOP=1"
 DAY = "2026-03-01"
+ROOM = "hall@rooms.im.demo.example"
 ALICE, BOB, CARL = (f"{name}@im.demo.example" for name in ("alice", "bob", "carl"))
 
 # the program by another clock: seconds, and what the program is asked
@@ -176,7 +177,8 @@ class LogHost:
 
     def clean(self) -> None:
         """Makes the archive empty and new."""
-        self.kill()
+        if self.ingesting:
+            self.kill()
         self.sh(
             "rm -rf /var/log/sallyport /var/lib/sallyport-archive /etc/sallyport/archive.json /root/out*; "
             f"{SQL} -c 'TRUNCATE events, malformed, files'; {FOLDERS}"
