@@ -38,7 +38,7 @@ RUNS = (
 JOBS = {
     "im_internal": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
     "im_external": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
-    "log_host": ("sallyport-log-host.service",),
+    "log_host": ("sallyport-log-host.service", "sallyport-log-room.service"),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
 # where the site has a log host
