@@ -218,8 +218,8 @@ def test_inputs(facts: SiteFacts, server: Any, inside: Probe, world: Probe, seen
     safe=False,
     breakage=Breakage(
         "/usr/local/lib/sallyport/ship-events",
-        r"^( +)on_their_way\.append\(\(first, offset\)\)$",
-        r"\1position.note(first, offset); continue",
+        r"^( +)on_their_way \+= places$",
+        r"\1position.note(*places[-1]); continue",
         command="systemctl restart sallyport-events",
     ),
 )
