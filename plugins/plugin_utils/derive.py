@@ -59,7 +59,7 @@ IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-luaossl", "lua-unbound", "openssl", "pr
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
-    "log_host": (),
+    "log_host": ("openssh-client", "postgresql", "python3-psycopg2"),
     "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
     # openssl for the device's own key
     "desktops": (*ANTIVIRUS_PACKAGES, "openssl"),

@@ -42,7 +42,7 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
 
     Returns:
         log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, when_full); on the
-        log host also log_host (listen, certificate, senders: host, certificate and port of each). Nothing where the
+        log host also log_host (listen, certificate, retention, senders: host, certificate and port of each). Nothing where the
         site has no log host.
     """
     ports = log_inputs(site)
@@ -65,6 +65,10 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
     taking = {
         "listen": [*host.addresses["servers"]],
         "certificate": _certificate(site, server_name(site), client=False),
+        "retention": {
+            "messages_days": site.settings.retention.messages_days,
+            "system_days": site.settings.retention.system_days,
+        },
         "senders": [
             {"host": name, "certificate": certificate_name(site, site.host(name)), "port": port}
             for name, port in ports.items()

@@ -367,10 +367,12 @@ class ConsumerIm(Settings):
 
 
 class Retention(Settings):
-    """How long the server keeps what people wrote and sent."""
+    """How long is kept what people wrote and sent, and what machines log."""
 
     messages_days: Annotated[int, number(1, 3650)] = 365
-    """Days for which messages stay in the archive."""
+    """Days for which messages stay in the archive, on the server and on the log host."""
+    system_days: Annotated[int, number(1, 3650)] = 365
+    """Days for which the log host keeps what machines log besides."""
     files_days: Annotated[int, number(1, 3650)] = 30
     """Days for which files that were sent stay on the server."""
 

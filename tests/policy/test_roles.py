@@ -28,7 +28,7 @@ def specification(role: Path) -> dict[str, Any]:
 
 def text_of(role: Path) -> str:
     """Join everything in which the role may use a variable."""
-    files = [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml"), *role.glob("vars/*.yml"), *role.rglob("*.j2")]
+    files = [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml"), *role.glob("vars/**/*.yml"), *role.rglob("*.j2")]
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
