@@ -354,17 +354,14 @@ def _fresh_prefix() -> str:
     return f"fd{chance[:2]}:{chance[2:]}"
 
 
-def probe_secrets() -> dict[str, object]:
-    """Make passwords for the accounts of the kit's own controls.
+def account_secrets() -> dict[str, object]:
+    """Make passwords for the kit's own accounts: those of the controls, on both servers, and that of the alerts.
 
     Returns:
-        From the name in the vault to the password: 256 bits from the system's random source; of both servers.
+        From the name in the vault to the password: 256 bits from the system's random source.
     """
-    return {
-        f"{server}probe_{letter}_password": secrets.token_urlsafe(32)
-        for server in ("", "external_")
-        for letter in "abc"
-    }
+    probes = (f"{server}probe_{letter}_password" for server in ("", "external_") for letter in "abc")
+    return {name: secrets.token_urlsafe(32) for name in (*probes, "alerts_password")}
 
 
 def _write_private(file: Path, text: str) -> None:
@@ -388,7 +385,7 @@ def make_secrets(folder: Path, site: str, domains: Sequence[str], more: dict[str
     _write_private(folder / vault.KEY_FILE, f"{password}\n")
     certificate, key = authority.make_authority(site, domains, years if isinstance(years, int) else YEARS)
     own = {"ca_key": key.decode(), "event_key": secrets.token_urlsafe(48)}
-    vault.write_vault(folder, {**own, **probe_secrets(), **(more or {})}, passwords=[password.encode()])
+    vault.write_vault(folder, {**own, **account_secrets(), **(more or {})}, passwords=[password.encode()])
     (folder / AUTHORITY).write_bytes(certificate)
     (folder / INVITATIONS).mkdir(mode=0o700, exist_ok=True)
 
@@ -584,7 +581,8 @@ def demo_secrets(inventories: Path) -> bool:
         for name in (vault.KEY_FILE, vault.VAULT, AUTHORITY):
             (folder / name).unlink(missing_ok=True)
         passwords = {person: secrets.token_urlsafe(12) for person in DEMO_PEOPLE}  # short: people type these
-        make_secrets(folder, DEMO, domains, {"demo_passwords": passwords})
+        more: dict[str, object] = {"demo_passwords": passwords, "alerts_mail_password": secrets.token_urlsafe(32)}
+        make_secrets(folder, DEMO, domains, more)
     return True
 
 
@@ -621,7 +619,7 @@ def _demo_is_whole(folder: Path, domains: Sequence[str]) -> bool:
     passwords = held.get("demo_passwords")
     return (
         all(authority.permits(signer.certificate, domain) for domain in domains)
-        and probe_secrets().keys() <= held.keys()
+        and {*account_secrets(), "alerts_mail_password"} <= held.keys()
         and isinstance(passwords, dict)
         and set(DEMO_PEOPLE) <= passwords.keys()
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The authorities of a site's partners: files below its folder with one or more certificates (PEM, RFC 7468)."""
+"""The authorities of partners and of the mail relay: files below a site's folder with certificates (PEM, RFC 7468)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Site
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-ALLOWED = "a file with the certificate of the authority (-----BEGIN CERTIFICATE-----), as the partner gave it"
+ALLOWED = "a file with the certificate of the authority (-----BEGIN CERTIFICATE-----), as its owner gave it"
 LONGEST_FILE = 262144
+RELAY = "mail relay"
+"""Stands for the relay among the domains of partners; no domain has a blank."""
 
 
 def read_authority(folder: Path, path: str) -> str:
-    """Read the authority of a partner.
+    """Read the authority of a partner, or of the mail relay.
 
     Args:
         folder: folder of the site.
@@ -36,7 +38,7 @@ def read_authority(folder: Path, path: str) -> str:
     if len(content) > LONGEST_FILE:
         raise ValueError(f"the file {path} is longer than {LONGEST_FILE} bytes")
     if b"PRIVATE KEY" in content:
-        raise ValueError(f"the file {path} holds a private key, which nobody but the partner may have")
+        raise ValueError(f"the file {path} holds a private key, which nobody but its owner may have")
     try:
         certificates = x509.load_pem_x509_certificates(content)
     except ValueError:
@@ -58,21 +60,28 @@ def read_authority(folder: Path, path: str) -> str:
 
 
 def authorities_of(folder: Path, settings: SiteFile) -> tuple[Mapping[str, str], list[tuple[Location, str, str]]]:
-    """Read the authorities of all partners of a site.
+    """Read the authorities of all partners of a site, and of its mail relay.
 
     Args:
         folder: folder of the site.
         settings: its site file.
 
     Returns:
-        PEM by the partner's domain; and what is wrong: the way to the setting, what it is, what is allowed.
+        PEM by the partner's domain, that of the relay by `RELAY`; and what is wrong: the way to the setting, what it
+        is, what is allowed.
     """
     found: dict[str, str] = {}
     faults: list[tuple[Location, str, str]] = []
-    for number, partner in enumerate(settings.partners):
-        if partner.authority is not None:
+    files: list[tuple[str, str | None, Location]] = [
+        (partner.domain, partner.authority, ("sallyport", "partners", number, "authority"))
+        for number, partner in enumerate(settings.partners)
+    ]
+    if settings.alerts.mail is not None:
+        files.append((RELAY, settings.alerts.mail.authority, ("sallyport", "alerts", "mail", "authority")))
+    for name, path, location in files:
+        if path is not None:
             try:
-                found[partner.domain] = read_authority(folder, partner.authority)
+                found[name] = read_authority(folder, path)
             except ValueError as error:
-                faults.append((("sallyport", "partners", number, "authority"), str(error), ALLOWED))
+                faults.append((location, str(error), ALLOWED))
     return found, faults

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority
+from ansible_collections.sallyport.im.plugins.plugin_utils.alert_references import check_alerts
 from ansible_collections.sallyport.im.plugins.plugin_utils.desktop_references import check_desktops
 from ansible_collections.sallyport.im.plugins.plugin_utils.external_references import check_external
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import Fault, Location, SiteFaults
@@ -39,6 +40,8 @@ EXTERNAL_VAULT_KEYS = {
 """What the vault of a site with an external server must hold beside."""
 EVENT_KEY = {"event_key": "a random text of 32 characters or more, with which the digests of messages are made"}
 """What the vault of a site must hold whose log has digests of what was written."""
+ALERTS_PASSWORD = {"alerts_password": "password of the account by which alerts are sent on the internal server"}
+RELAY_PASSWORD = {"alerts_mail_password": "password of sallyport.alerts.mail.user at the relay"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Site:
         hosts: the host list, in the order of the file.
         count: how many settings its two files hold.
         keys: public SSH keys by the path of their file, as the site file names it.
-        authorities: certificates of partners' authorities (PEM), by the partner's domain.
+        authorities: certificates of partners' authorities (PEM), by the partner's domain; and of the mail relay's, by
+            `partner_certificates.RELAY`.
         lists: entries of the rules' lists by the path of their file, as the site file names it.
     """
 
@@ -155,6 +159,7 @@ def load(inventory_dir: Path, passwords: Sequence[bytes] = (), *, with_vault: bo
     faults += check_external(site_source, host_source, hosts)
     faults += check_desktops(site_source, host_source, hosts)
     faults += check_rules(site_source)
+    faults += check_alerts(site_source, host_source, hosts)
     faults = [*_without_echoes(faults, site_source, host_source)]
     keys: Mapping[str, tuple[str, ...]] = {}
     authorities: Mapping[str, str] = {}
@@ -216,10 +221,7 @@ def _vault(folder: Path, passwords: Sequence[bytes], settings: SiteFile | None) 
     except VaultFault as fault:
         yield Fault(message=f"the site's vault: {fault.message}", file=fault.file)
         return
-    external = settings is not None and settings.domains.external is not None
-    digests = settings is not None and settings.logging.body == "hash"
-    wanted = {**VAULT_KEYS, **(EXTERNAL_VAULT_KEYS if external else {}), **(EVENT_KEY if digests else {})}
-    for key, meaning in wanted.items():
+    for key, meaning in _needed(settings).items():
         value = secrets.get(key)
         if not isinstance(value, str) or not value:
             yield Fault(
@@ -230,6 +232,20 @@ def _vault(folder: Path, passwords: Sequence[bytes], settings: SiteFile | None) 
             )
         elif key == "ca_key":
             yield from _authority(folder, value, settings)
+
+
+def _needed(settings: SiteFile | None) -> dict[str, str]:
+    """Name what the vault must hold."""
+    if settings is None:
+        return VAULT_KEYS
+    mail = settings.alerts.mail
+    return {
+        **VAULT_KEYS,
+        **(EXTERNAL_VAULT_KEYS if settings.domains.external is not None else {}),
+        **(EVENT_KEY if settings.logging.body == "hash" else {}),
+        **(ALERTS_PASSWORD if settings.alerts.people else {}),
+        **(RELAY_PASSWORD if mail is not None and mail.user is not None else {}),
+    }
 
 
 def _authority(folder: Path, key: str, settings: SiteFile | None) -> Iterator[Fault]:

@@ -531,6 +531,54 @@ class Desktops(Settings):
     """Computers that the kit does not manage, which people may use all the same; an empty list means none."""
 
 
+def check_some_receivers(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that mail goes to somebody, and to each only once.
+
+    Args:
+        value: addresses.
+
+    Returns:
+        The same addresses.
+
+    Raises:
+        ValueError: there is none, or one stands there twice.
+    """
+    if not value:
+        raise ValueError("nobody would get the mail; leave `mail` out when that is meant")
+    for address in value:
+        if value.count(address) > 1:
+            raise ValueError(f"{address} stands here twice")
+    return value
+
+
+class AlertMail(Settings):
+    """Alerts by mail: to a relay, by TLS, whose certificate is verified."""
+
+    relay: Address_or_name
+    """The relay that takes the mail: a name, or an address that stands in its certificate."""
+    service: Literal["submission", "submissions"] = "submission"
+    """How it is reached: with STARTTLS (`submission`), or with TLS from the first byte (`submissions`)."""
+    authority: Certificate_file | None = None
+    """File with the certificate of the authority that signs the relay's (PEM), below the site's folder. Without it, it
+    must be one that Debian trusts."""
+    sender: Annotated[Mail, Field(alias="from")]
+    """Address from which the alerts come."""
+    to: Annotated[tuple[Mail, ...], AfterValidator(check_some_receivers), Field(json_schema_extra={"minItems": 1})]
+    """Addresses to which they go."""
+    user: Text | None = None
+    """User by whom the log host signs in at the relay; the password is `alerts_mail_password` in the vault. Without it,
+    it does not sign in."""
+
+
+class Alerts(Settings):
+    """Who is told when something is wrong. With neither, nobody is, and R10 is amber in the report."""
+
+    mail: AlertMail | None = None
+    """By mail; without it, none is sent."""
+    people: tuple[Person_id, ...] = ()
+    """By message on the internal IM server: people, by id; an empty list means nobody."""
+
+
 class Updates(Settings):
     """Where Debian's updates come from, and whether security updates wait for a person."""
 
@@ -598,6 +646,8 @@ class SiteFile(Settings):
     """Names or addresses of the time servers (NTP) that the gateway asks."""
     updates: Updates = Updates()
     """Where Debian's updates come from, and whether security updates wait for a person."""
+    alerts: Alerts = Alerts()
+    """Who is told when something is wrong. With neither, nobody is, and R10 is amber in the report."""
     firewall: Firewall = Firewall()
     """How a change of the firewalls is guarded."""
     banner: Text = "Private system. Access for authorised persons only; it is recorded."

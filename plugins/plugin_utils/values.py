@@ -22,6 +22,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 PLACEHOLDER = "CHANGE-ME"
 """How each value begins that an administrator must still fill in."""
+KIT_PREFIX = "sallyport-"
+"""Accounts and groups of the kit itself begin so."""
 PROBE_PREFIX = "probe-"
 """Accounts that begin so belong to the kit's own controls."""
 PROBE_GROUP = "probes"
@@ -58,7 +60,7 @@ LONGEST_DOMAIN = 240
 
 ALLOWED = {
     "person": "small letters, digits, dot, underscore and hyphen, at most 63, beginning with a letter or digit; "
-    "not all and not probe-…",
+    "not all, not probe-… and not sallyport-…",
     "localpart": "the part before the @ of a partner's address, in small letters, at most 63, without \"&'/:<>@",
     "group": "small letters, digits and hyphen, at most 31, beginning with a letter",
     "site": "small letters, digits and hyphen, at most 31, beginning with a letter; the same as the folder's name",
@@ -107,6 +109,8 @@ def check_person(value: str) -> str:
     """
     if value.startswith(PROBE_PREFIX):
         raise ValueError(f"ids that begin with {PROBE_PREFIX} belong to the kit's own controls")
+    if value.startswith(KIT_PREFIX):
+        raise ValueError(f"ids that begin with {KIT_PREFIX} belong to the kit itself")
     if value == EVERYBODY:
         raise ValueError(f"{EVERYBODY} means everybody when people are invited, so no person may have this id")
     if not re.fullmatch(PERSON_ID, value):
@@ -149,6 +153,8 @@ def check_group(value: str) -> str:
     """
     if value == PROBE_GROUP:
         raise ValueError(f"the group {PROBE_GROUP} belongs to the kit's own controls")
+    if value.startswith(KIT_PREFIX):
+        raise ValueError(f"ids that begin with {KIT_PREFIX} belong to the kit itself")
     if not re.fullmatch(GROUP_ID, value):
         raise ValueError("this cannot be the id of a group")
     return value
@@ -310,9 +316,12 @@ def check_address_or_name(value: str) -> str:
     Raises:
         ValueError: it is neither.
     """
-    if re.fullmatch(r"[0-9.]+|.*:.*", value):
-        return check_address(value)
-    return check_domain(value)
+    return check_address(value) if is_address(value) else check_domain(value)
+
+
+def is_address(value: str) -> bool:
+    """Tell an address from a name; both have been checked."""
+    return re.fullmatch(r"[0-9.]+|.*:.*", value) is not None
 
 
 def check_text(value: str) -> str:
@@ -617,8 +626,10 @@ def kind(name: str, pattern: str | None = None, **more: Any) -> WithJsonSchema:
     return WithJsonSchema(schema)
 
 
-Person_id = Annotated[str, AfterValidator(check_person), kind("person", rf"(?!{PROBE_PREFIX}|{EVERYBODY}$){PERSON_ID}")]
-Group_id = Annotated[str, AfterValidator(check_group), kind("group", rf"(?!{PROBE_GROUP}$){GROUP_ID}")]
+Person_id = Annotated[
+    str, AfterValidator(check_person), kind("person", rf"(?!{PROBE_PREFIX}|{KIT_PREFIX}|{EVERYBODY}$){PERSON_ID}")
+]
+Group_id = Annotated[str, AfterValidator(check_group), kind("group", rf"(?!{KIT_PREFIX}|{PROBE_GROUP}$){GROUP_ID}")]
 Site_id = Annotated[str, AfterValidator(check_site), kind("site", SITE_ID)]
 Text = Annotated[str, AfterValidator(check_text), kind("text", minLength=1, maxLength=100)]
 Domain = Annotated[

@@ -24,6 +24,13 @@ EXTERNAL_SITE = (FAULTY / "external" / "site.yml").read_text(encoding="utf-8")
 EXTERNAL_HOSTS = (FAULTY / "external" / "hosts.yml").read_text(encoding="utf-8")
 BASES = {"base": (BASE_SITE, BASE_HOSTS), "external": (EXTERNAL_SITE, EXTERNAL_HOSTS)}
 """Sites without a fault: one with an internal server only; one with an external server and three partners."""
+LOG_HOST = """    log_host:
+      hosts:
+        log:
+          ansible_host: 10.20.0.14
+          sallyport_addresses: {servers: [10.20.1.14, "fd12:20:0:2::14"]}
+    gateway:"""
+"""Takes the place of the line `gateway:` in the host list of the base, which has no log host."""
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = b"only for tests"
 AUTHORITY_OF_OSLO = make_authority("oslo", ["im.fjord.example", "ext.fjord.example"], 10)

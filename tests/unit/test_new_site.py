@@ -15,10 +15,12 @@ import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils import authority, check, new_site, vault, yaml_source
 from ansible_collections.sallyport.im.plugins.plugin_utils.faults import SiteFaults
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import (
+    ALERTS_PASSWORD,
     AUTHORITY,
     EVENT_KEY,
     EXTERNAL_VAULT_KEYS,
     HOST_LIST,
+    RELAY_PASSWORD,
     SITE_FILE,
     VAULT_KEYS,
     load,
@@ -169,13 +171,14 @@ def test_its_vault_holds_fresh_secrets_and_its_authority_works(inventories: Path
     folder = new_site.make_site("oslo", "im.oslo.example", inventories)
     held = vault.read_vault(folder)
     # those of an external server are there before one is, so that it can be added
-    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | EVENT_KEY.keys()
+    own = EVENT_KEY.keys() | ALERTS_PASSWORD.keys()
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | own
     signer = authority.load_authority((folder / "ca.crt").read_bytes(), str(held["ca_key"]).encode())
     assert authority.permits(signer.certificate, "files.im.oslo.example")
     assert not authority.permits(signer.certificate, "im.bergen.example")
     assert not authority.permits(signer.certificate, "ext.oslo.example")
     probes = [str(value) for name, value in held.items() if name != "ca_key"]
-    assert len(set(probes)) == len(probes) == 7
+    assert len(set(probes)) == len(probes) == 8
     assert min(len(password) for password in probes) >= 43
     assert len((folder / vault.KEY_FILE).read_text().strip()) >= 43
 
@@ -453,7 +456,8 @@ def test_the_demo_s_secrets_are_of_both_servers_and_old_ones_are_made_anew(inven
     new_site.demo_secrets(inventories)
     folder = inventories / "demo"
     held = vault.read_vault(folder)
-    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | EVENT_KEY.keys() | {"demo_passwords"}
+    own = EVENT_KEY.keys() | ALERTS_PASSWORD.keys() | RELAY_PASSWORD.keys()
+    assert held.keys() == VAULT_KEYS.keys() | EXTERNAL_VAULT_KEYS.keys() | own | {"demo_passwords"}
     signer = authority.load_certificate((folder / "ca.crt").read_bytes())
     assert authority.permits(signer, "ext.demo.example")
     assert authority.permits(signer, "im.demo.example")
