@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.sallyport.im.plugins.plugin_utils.content_rules import compile_rules
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Limited, Partner, Person
-from ansible_collections.sallyport.im.plugins.plugin_utils.values import PROBE_GROUP, PROBE_PREFIX, instant
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import KIT_PREFIX, PROBE_GROUP, PROBE_PREFIX, instant
 from ansible_collections.sallyport.im.plugins.plugin_utils.version import KIT_VERSION
 
 FORMAT = 3
@@ -55,6 +55,25 @@ PROBES = tuple(
     for letter, groups in (("a", (PROBE_GROUP,)), ("b", (PROBE_GROUP,)), ("c", ()))
 )
 """Accounts of the controls. They see each other, but for the stranger, and nobody else sees them."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The account by which the log host tells people what goes wrong, on the internal server.
+
+    Attributes:
+        id: first part of its address.
+        name: its name as others read it.
+        secret: the key of its password in the vault.
+    """
+
+    id: str
+    name: str
+    secret: str
+
+
+ALERTS = Sender(f"{KIT_PREFIX}alerts", "Alerts", "alerts_password")
+"""Whom it writes to, sees it, and nobody else does."""
 
 
 def compile_policy(site: Site, profile: str = INTERNAL) -> dict[str, Any]:
@@ -101,12 +120,22 @@ def _internal(site: Site) -> dict[str, Any]:
             sees[group].add(other)
             sees[other].add(group)
     rooms = {group: settings.title for group, settings in groups.items() if settings.room} | {PROBE_GROUP: "Probes"}
+    people = {person.id: _entry(person, person.begins, person.ends, person.groups) for person in site.people}
+    titles = {group: settings.title for group, settings in groups.items()}
+    if site.settings.alerts.people:
+        # a group for each: for being told the same, nobody sees anybody
+        own = {person: f"{ALERTS.id}-{person}" for person in site.settings.alerts.people}
+        for person, group in own.items():
+            people[person]["groups"] = sorted([*people[person]["groups"], group])
+        people[ALERTS.id] = {"name": ALERTS.name, "groups": [ALERTS.id], "from": None, "until": None}
+        sees |= {group: {group, ALERTS.id} for group in own.values()} | {ALERTS.id: {ALERTS.id, *own.values()}}
+        titles |= dict.fromkeys((ALERTS.id, *own.values()), ALERTS.name)
     return {
         "domain": site.domain,
         "rooms_domain": site.rooms_domain,
         "files_domain": site.files_domain,
-        "people": {person.id: _entry(person, person.begins, person.ends, person.groups) for person in site.people},
-        "groups": {group: {"title": groups[group].title, "sees": sorted(sees[group])} for group in groups},
+        "people": people,
+        "groups": {group: {"title": title, "sees": sorted(sees[group])} for group, title in titles.items()},
         "rooms": {group: {"title": title, "groups": [group]} for group, title in sorted(rooms.items())},
         "calls": site.settings.calls,
         "partners": {},

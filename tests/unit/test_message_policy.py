@@ -22,14 +22,19 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import NOTICE, SiteFile
+from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.sites import (
     AUTHORITY_OF_NORTH,
+    BASE_HOSTS,
     BASE_SITE,
     EXTERNAL_HOSTS,
     EXTERNAL_SITE,
+    LOG_HOST,
+    PASSWORD,
     ROOT,
+    SECRETS,
     base_site,
     external_site,
     make_site,
@@ -414,3 +419,20 @@ def test_the_demo_s_people() -> None:
         "carl": (),
         "dora": (),
     }
+
+
+def test_who_is_told_of_alerts_sees_their_sender_and_nobody_more(tmp_path: Path) -> None:
+    alerts = "alerts: {people: [alice, carl]}\n  sign_in:"
+    folder = make_site(tmp_path, BASE_SITE.replace("sign_in:", alerts), BASE_HOSTS.replace("    gateway:", LOG_HOST))
+    (folder / "vault.yml").unlink()
+    write_vault(folder, {**SECRETS, "alerts_password": "x"}, passwords=[PASSWORD])
+    site = load(folder)
+    policy = compile_policy(site)
+    without = compile_policy(load(make_site(tmp_path / "without")))
+    now = moment("2026-06-01")
+    assert contacts(policy, "sallyport-alerts", now) == ("alice", "carl")
+    for person in ("alice", "bob", "carl"):
+        own = {*contacts(policy, person, now)} - {*contacts(without, person, now)}
+        assert own == ({"sallyport-alerts"} if person != "bob" else set())
+    assert not may_write(policy, "probe-a", "sallyport-alerts", now)
+    assert policy["rooms"] == without["rooms"], "and it has no room"
