@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import GROUPS, OUTSIDE, Host, addresses_of
-from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant, is_address
 
 if TYPE_CHECKING:
     from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
@@ -133,6 +133,7 @@ SERVICES = {
         Service("web", 80, "pages and packages without encryption (RFC 9110)"),
         Service("web_tls", 443, "pages and packages over TLS (RFC 9110)"),
         Service("logs", 20514, "the hosts' logs, RELP over mutual TLS (the port is the kit's)"),
+        Service("prometheus", 9090, "metrics on the log host, for itself alone (the port is Prometheus')"),
         Service("imaps", 993, "reading mail over TLS (RFC 8314)"),
         Service("submission", 587, "sending mail, STARTTLS (RFC 6409)"),
         Service("submissions", 465, "sending mail over TLS (RFC 8314)"),
@@ -214,7 +215,7 @@ def flows(site: Site) -> tuple[Flow, ...]:
     Returns:
         The flows, sorted. A zone without a network has none.
     """
-    parts = (_administration, _messaging, _federation, _logging, _gateway, _outward)
+    parts = (_administration, _messaging, _federation, _logging, _alerts, _gateway, _outward)
     return tuple(sorted(flow for part in parts for flow in part(site)))
 
 
@@ -292,6 +293,24 @@ def _logging(site: Site) -> Iterator[Flow]:
     senders = [site.host(name) for name in log_inputs(site)]
     for zone, group in sorted({(log_zone(host), host.group) for host in senders if host.group != LOG_HOST}):
         yield Flow(zone, LOG_HOST, LOGS, "servers", "R9", why, by=group)
+
+
+def _alerts(site: Site) -> Iterator[Flow]:
+    if not site.hosts_of(LOG_HOST):
+        return
+    settings = site.settings.alerts
+    for group, (at, _practice, _why) in IM_SERVERS.items():
+        if site.hosts_of(group):
+            why = "The log host asks the server what it counts"
+            yield Flow("servers", group, "https", at, "R10", why, by=LOG_HOST)
+    if settings.people:
+        why = "The log host tells people by message what goes wrong"
+        yield Flow("servers", "im_internal", "xmpps", "servers", "R10", why, by=LOG_HOST)
+    if settings.mail:
+        # of a name only the resolver knows the addresses
+        only = (settings.mail.relay,) if is_address(settings.mail.relay) else ()
+        why = "The log host tells people by mail what goes wrong"
+        yield Flow("servers", OUTSIDE, settings.mail.service, OUTSIDE, "R10", why, only=only, by=LOG_HOST)
 
 
 def _gateway(site: Site) -> Iterator[Flow]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import antivirus, consumer_im
 from ansible_collections.sallyport.im.plugins.plugin_utils.dns_records import dns_records
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import BEHIND, GATEWAY, ports
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import BEHIND, GATEWAY, LOG_HOST, ports
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 from ansible_collections.sallyport.im.plugins.plugin_utils.site_file import Networks, Partner
+from ansible_collections.sallyport.im.plugins.plugin_utils.values import is_address
 
 LOOPBACK = "127.0.0.1"
 
@@ -108,6 +109,7 @@ def _dns(site: Site, listen: list[str], behind: dict[str, list[str]]) -> dict[st
         "domain": site.domain,
         "external_domain": site.external_domain or "",
         "records": [*_records(site)],
+        **_relay(site),
         "private_names": [name for partner in site.settings.partners if _is_inner(partner) for name in _names(partner)],
         "refused": [service.id for service in refused],
         "policies": {
@@ -118,6 +120,16 @@ def _dns(site: Site, listen: list[str], behind: dict[str, list[str]]) -> dict[st
                 if service.permitted_until
             },
         },
+    }
+
+
+def _relay(site: Site) -> dict[str, Any]:
+    """Say by which name the log host finds the mail relay: the one name that is not the site's, for it alone."""
+    mail = site.settings.alerts.mail
+    named = mail is not None and not is_address(mail.relay)
+    return {
+        "mail_relay": mail.relay if mail is not None and named else "",
+        "mail_from": [one for log in site.hosts_of(LOG_HOST) for one in log.addresses["servers"]] if named else [],
     }
 
 

@@ -126,6 +126,24 @@ def test_each_host_reaches_the_log_host_and_nobody_else_does(tmp_path: Path, pla
     assert "20514" not in chain(text, "input")
 
 
+RELAY = "alerts: {mail: {relay: 192.0.2.25, from: a@fjord.example, to: [it@fjord.example]}}"
+BY_THE_LOG_HOST = {
+    "log output": ["ip saddr 10.20.1.14 ip daddr 192.0.2.25/32 tcp dport 587 accept"],
+    "gw forward": ["ip saddr 10.20.1.14 ip daddr 192.0.2.25/32 tcp dport 587 accept"],
+    "im-int output": [],
+}
+
+
+@pytest.mark.parametrize(("place", "rules"), BY_THE_LOG_HOST.items(), ids=BY_THE_LOG_HOST)
+def test_the_log_host_alone_reaches_the_mail_relay_and_nothing_else_there(
+    tmp_path: Path, place: str, rules: list[str]
+) -> None:
+    host, name = place.split()
+    changes = {**WITH_LOG_HOST, "  format: 1\n": f"  format: 1\n  {RELAY}\n"}
+    found = [rule for rule in chain(ruleset(site_of(tmp_path, changes, "external"), host), name) if "587" in rule]
+    assert found == [f'{rule} comment "R10 submission"' for rule in rules]
+
+
 def test_no_such_host(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         ruleset(site_of(tmp_path, {}), "nobody")

@@ -87,6 +87,8 @@ def test_the_gateway_serves_the_zones_behind_it(site: Site) -> None:
         ],
         "domain": "im.fjord.example",
         "external_domain": "",
+        "mail_relay": "",
+        "mail_from": [],
         "private_names": [],
     }
     assert found["limits"] == {"permitted": [], "partners": []}

@@ -407,7 +407,8 @@ def test_the_demo_s_people() -> None:
     demo = load(ROOT / "inventories" / "demo", with_vault=False)
     policy = compile_policy(demo)
     assert {person: contacts(policy, person, NOW) for person in ("alice", "bob", "carl", "dora")} == {
-        "alice": ("bob",),
+        # she is told of alerts
+        "alice": ("bob", "sallyport-alerts"),
         "bob": ("alice",),
         "carl": (),
         "dora": (),
