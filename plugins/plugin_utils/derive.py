@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure, logs
+from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, infrastructure, logs, monitoring
 from ansible_collections.sallyport.im.plugins.plugin_utils.content_rules import list_texts
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
@@ -18,6 +18,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.flows import (
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import (
+    ALERTS,
     EXTERNAL,
     INTERNAL,
     PROBES,
@@ -59,7 +60,7 @@ IM_PACKAGES = (*ANTIVIRUS_PACKAGES, "lua-luaossl", "lua-unbound", "openssl", "pr
 HOST_PACKAGES = {
     "im_internal": IM_PACKAGES,
     "im_external": IM_PACKAGES,
-    "log_host": ("openssh-client", "postgresql", "python3-psycopg2"),
+    "log_host": (*logs.ARCHIVE_PACKAGES, *monitoring.PACKAGES),
     "gateway": ("dns-root-data", "haproxy", "python3-unbound", "squid", "unbound"),
     # openssl for the device's own key
     "desktops": (*ANTIVIRUS_PACKAGES, "openssl"),
@@ -72,8 +73,6 @@ PROBE_PACKAGES = ("python3-slixmpp", "curl", "openssl")
 """Debian packages that the controls need on a host from which they are tried."""
 
 
-SCANNED = ("im_internal", "im_external", "desktops")
-"""The groups whose hosts have a scanner for viruses."""
 IM_SERVERS = {"im_internal": INTERNAL, "im_external": EXTERNAL}
 """The groups of IM servers, and the kind of each."""
 
@@ -88,9 +87,9 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
 
     Returns:
         The variable `sallyport_host`, made of what JSON has: name, role, site, addresses, packages; on a managed host
-        also what `infrastructure` and `logs` say, accounts_exclusive, forwards and firewall; on a server or desktop
-        antivirus; on an IM server im, certificate, invitation_note, and admission where it is required; on a desktop
-        desktop and certificate.
+        also what `infrastructure` and `logs` say, accounts_exclusive, forwards, firewall and health; on a server or
+        desktop antivirus; on the log host alerts and metrics; on an IM server im, certificate, invitation_note, and
+        admission where it is required; on a desktop desktop and certificate.
 
     Raises:
         KeyError: there is no such host.
@@ -117,10 +116,13 @@ def host_settings(site: Site, name: str, now: datetime.datetime) -> dict[str, An
                 "rollback_seconds": site.settings.firewall.rollback_seconds,
             },
             **infrastructure.services(site, host),
+            "health": monitoring.health(site, host),
         }
         settings |= logs.log_settings(site, host)
-    if host.group in SCANNED:
+    if host.group in monitoring.SCANNED:
         settings["antivirus"] = infrastructure.scanner(site, host)
+    if host.group == LOG_HOST:
+        settings |= {"alerts": monitoring.alerts(site, host), "metrics": monitoring.metrics(site)}
     if profile := IM_SERVERS.get(host.group):
         settings["im"] = _im(site, host, profile, now)
         settings["certificate"] = _certificate(site, settings["im"])
@@ -146,7 +148,7 @@ def accounts(site: Site, profile: str, now: datetime.datetime) -> list[dict[str,
         know. Sorted by name.
     """
     policy = compile_policy(site, profile)
-    secrets = {probe.id: probe.secret(profile) for probe in PROBES}
+    secrets = {probe.id: probe.secret(profile) for probe in PROBES} | {ALERTS.id: ALERTS.secret}
     return [
         {"name": name, "enabled": enabled(policy, name, now), "secret": secrets.get(name, "")}
         for name in sorted(policy["people"])
@@ -176,6 +178,7 @@ def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[st
         "sign_in_attempts": settings.sign_in.attempts,
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
         "accounts": accounts(site, profile, now),
+        "metrics_from": [one for log in site.hosts_of(LOG_HOST) for one in log.addresses["servers"]],
         "policy": policy_text(policy),
         "body": policy["body"],
         "end_to_end_encryption": policy["end_to_end_encryption"],

@@ -22,6 +22,9 @@ SERVER_DIRECTORY = "/etc/sallyport/log-host/tls"
 EVENTS = "/var/log/prosody/im-events.jsonl"
 """Where an IM server writes one event for each message."""
 
+ARCHIVE_PACKAGES = ("openssh-client", "postgresql", "python3-psycopg2")
+"""Debian packages by which the log host seals what it keeps, and finds it again."""
+
 
 def server_name(site: Site) -> str:
     """Return the name in the log host's own certificate."""

@@ -12,6 +12,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.desktops import admis
 from ansible_collections.sallyport.im.plugins.plugin_utils.firewall import ruleset
 from ansible_collections.sallyport.im.plugins.plugin_utils.infrastructure import access, scanner, services
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import compile_policy, policy_text
+from ansible_collections.sallyport.im.plugins.plugin_utils.monitoring import health
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import EXTERNAL_VAULT_KEYS, VAULT_KEYS, Site, load
 from unit.sites import BASES, EXTERNAL_HOSTS, EXTERNAL_SITE, base_site, external_site, make_site, moment
 
@@ -21,7 +22,7 @@ PROFILES = ("internal", "external")
 
 def access_and_services(site: Site, name: str) -> dict[str, object]:
     host = site.host(name)
-    return {"access": access(site, host), **services(site, host)}
+    return {"access": access(site, host), "health": health(site, host), **services(site, host)}
 
 
 def test_the_internal_server(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
         "body": "full",
         "end_to_end_encryption": "forbid",
         "lists": [],
+        "metrics_from": [],
     }
 
 
@@ -135,6 +137,7 @@ def test_the_external_server(tmp_path: Path) -> None:
         "body": "full",
         "end_to_end_encryption": "forbid",
         "lists": [],
+        "metrics_from": [],
     }
 
 
@@ -198,7 +201,7 @@ def test_the_secrets_of_accounts_are_in_the_vault_of_every_such_site(tmp_path: P
 
 def test_other_hosts_have_no_im_server(tmp_path: Path) -> None:
     site = base_site(tmp_path)
-    managed = {"access", "accounts_exclusive", "firewall", "forwards", "resolver", "time", "updates"}
+    managed = {"access", "accounts_exclusive", "firewall", "forwards", "health", "resolver", "time", "updates"}
     common = {"name", "role", "site", "addresses", "packages"}
     assert {*host_settings(site, "world", NOW)} == common
     assert {*host_settings(site, "desk", NOW)} == common | managed | {"antivirus", "desktop", "certificate"}
