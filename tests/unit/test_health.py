@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host says of itself: what is looked at where, and what cannot be found out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.sallyport.im.plugins.plugin_utils.monitoring import health
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
+from unit.host_programs import load_program
+from unit.sites import make_site
+
+program = load_program("roles/health/files/health")
+SETTINGS = {
+    "host": "im-int",
+    "units": ["prosody.service"],
+    "certificates": [],
+    "scanner": True,
+    "queue": "/nonexistent",
+}
+
+
+def test_each_host_is_asked_for_its_own_units(tmp_path: Path) -> None:
+    site = load(make_site(tmp_path))
+    server, gateway = (health(site, site.host(name)) for name in ("im-int", "gw"))
+    assert {"prosody.service", "clamav-daemon.service", "sallyport-admission.service"} <= {*server["units"]}
+    assert "unbound.service" in gateway["units"]
+    assert "prosody.service" not in gateway["units"]
+    assert (server["scanner"], gateway["scanner"]) == (True, False)
+
+
+def test_a_file_system_is_told_once_and_files_are_none(tmp_path: Path) -> None:
+    table = tmp_path / "mounts"
+    (tmp_path / "a b").mkdir()
+    plain = tmp_path / "file"
+    plain.touch()
+    place = str(tmp_path / "a b").replace(" ", "\\040")
+    table.write_text(
+        f"proc /proc proc rw 0 0\n/dev/a {place} ext4 rw 0 0\n"
+        f"/dev/a {tmp_path} ext4 rw 0 0\n/dev/b {plain} ext4 rw 0 0\n"
+    )
+    (found,) = program.disks(str(table))
+    assert found["at"] == str(tmp_path)
+    assert 0 <= found["free_percent"] <= 100
+
+
+def test_the_days_of_a_certificate(tmp_path: Path) -> None:
+    file = tmp_path / "fullchain.pem"
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-noenc",
+        "-subj",
+        "/CN=x",
+    ]
+    subprocess.run([*words, "-days", "5", "-keyout", "/dev/null", "-out", file], check=True, capture_output=True)
+    (tmp_path / "link.pem").symlink_to(file)
+    found = program.certificates({"certificates": [f"{tmp_path}/*.pem"]}, time.time())
+    assert len(found) == 1, "two names of one certificate"
+    assert 4.9 < found[0]["days"] <= 5
+
+
+def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "SIGNATURES", "/nonexistent/state.json")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    found = program.look(SETTINGS, 0)
+    assert found["antivirus"] is None
+    assert found["failed"] is None
+    said = " ".join(found["faults"])
+    assert "antivirus: " in said
+    assert "failed: " in said
+    assert found["time"] == "1970-01-01T00:00:00Z"
+
+
+def test_the_line_is_never_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "health.json").write_text(json.dumps(SETTINGS))
+    monkeypatch.setattr(program, "SETTINGS", str(tmp_path / "health.json"))
+    monkeypatch.setattr(program, "look", lambda _settings, _now: {"failed": ["x" * 300] * 100})
+    program.main([])
+    line = capsys.readouterr().out
+    assert len(line) < 8192
+    assert json.loads(line)["faults"]
