@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "scan_seconds": 60,
     "sign_in_attempts": 10,
     "sign_in_lockout_seconds": 900,
+    "metrics_from": [],
 }
 EXTERNAL: dict[str, Any] = {
     "profile": "external",
@@ -155,3 +156,13 @@ def test_no_module_lets_anybody_in_or_out_by_another_way() -> None:
     }
     assert not forbidden & set(modules)
     assert len(modules) == len(set(modules))
+
+
+def test_only_the_log_host_reads_the_metrics() -> None:
+    """Without a log host nobody does: Prosody's own default would let the machine itself."""
+    assert "openmetrics" not in render()
+    assert "statistics" not in render()
+    text = render(metrics_from=["10.213.1.14", "fd21:3:1::14"])
+    assert 'openmetrics_allow_ips = { "10.213.1.14", "fd21:3:1::14" }' in text
+    assert '"sallyport_metrics";' in text
+    assert "openmetrics_allow_cidr" not in text
