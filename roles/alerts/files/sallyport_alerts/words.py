@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person reads: the text of an alert, and of the mail of the day. Pure."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sallyport_alerts.incidents import OPENED, OVER, REMINDER, Change, Incident
+from sallyport_alerts.kinds import KINDS
+from sallyport_alerts.reading import EVENT
+
+HEAD = {OPENED: "ALERT", REMINDER: "STILL", OVER: "OVER"}
+MOST = 10
+"""So many incidents are told in full in one message; of the rest it has the names."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message, for every way."""
+
+    subject: str
+    body: str
+
+
+def instant(seconds: float) -> str:
+    """Return a time as people read it, in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def line(change: Change) -> str:
+    """Return a change in one line."""
+    incident = change.incident
+    return f"{HEAD[change.what]}: {KINDS[incident.kind].title} ({incident.where}, {incident.who})"
+
+
+def _often(incident: Incident) -> str:
+    return f"{incident.count} times" if incident.state == EVENT else "a state, looked at each minute"
+
+
+def section(change: Change) -> str:
+    """Return all that a person must know of a change."""
+    incident = change.incident
+    kind = KINDS[incident.kind]
+    names = {"where": incident.where, "who": shlex.quote(incident.who)}
+    lines = [
+        line(change),
+        f"What:   {incident.says or kind.title}",
+        f"Where:  {incident.where}, {incident.who}",
+        f"Since:  {instant(incident.since)}",
+        f"Often:  {_often(incident)}",
+    ]
+    if change.what != OVER:
+        lines += [f"Means:  {kind.means}", f"Do:     {kind.do.format(**names)}", f"Look:   {kind.look.format(**names)}"]
+    if incident.ids:
+        lines.append(f"Events: {', '.join(incident.ids)}")
+    return "\n".join(lines)
+
+
+def alert(site: str, changes: Sequence[Change]) -> Message:
+    """Write one message for all that changed at a time.
+
+    Args:
+        site: name of the site.
+        changes: at least one; what began comes first.
+    """
+    order = [*HEAD]
+    changes = sorted(changes, key=lambda change: order.index(change.what))
+    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+    parts = [section(change) for change in changes[:MOST]]
+    if rest := changes[MOST:]:
+        parts.append("\n".join(["And:", *map(line, rest)]))
+    return Message(f"[Sallyport {site}] {line(changes[0])}{more}", "\n\n".join(parts) + "\n")
+
+
+def daily(site: str, host: str, page: str, totals: Mapping[str, Any], open_now: Sequence[Incident]) -> Message:
+    """Write the mail of the day: it also shows each day that alerts can be delivered.
+
+    Args:
+        site: name of the site.
+        host: the log host.
+        page: path of the day's page there.
+        totals: figures of the day, as `day.totals` has them.
+        open_now: incidents that are open.
+    """
+    lines = [
+        f"{totals['messages']} messages delivered, {totals['refused']} stanzas refused, {totals['infected']} infected "
+        f"files,",
+        f"{totals['sign_in_failures']} sign-ins refused, {totals['incidents']} incidents began.",
+        "",
+        "Open now:" if open_now else "Nothing is open now.",
+        *(f"  {KINDS[one.kind].title} ({one.where}, {one.who}), since {instant(one.since)}" for one in open_now[:MOST]),
+        *([f"  and {len(open_now) - MOST} more"] if len(open_now) > MOST else []),
+        "",
+        f"The page of the day: {page} on {host}. Fetch it:",
+        f"  scp {host}:{page} .",
+        "",
+        "When this mail does not come one day, the alerts themselves do not work: look at the log host.",
+    ]
+    return Message(f"[Sallyport {site}] {totals['day']}: {len(open_now)} open", "\n".join(lines) + "\n")

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Following files, and the queues: what is kept over crashes, what is tried again, what one way tells of the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
+from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
+from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
+from sallyport_alerts import service
+from sallyport_alerts.follow import Follower
+from sallyport_alerts.mail import compose
+from sallyport_alerts.outbox import MOST, Outbox, Undelivered
+from sallyport_alerts.words import Message
+from unit.sites import BASE_HOSTS, BASE_SITE, LOG_HOST, PASSWORD, SECRETS, make_site, moment
+
+DAY = "2027-01-15"
+NOW = 1_800_000_000.0
+ALERTS = """alerts:
+    mail:
+      {relay: 192.0.2.25, from: a@fjord.example, to: [it@fjord.example], user: fjord, authority: partners/north.crt}
+    people: [alice]
+  sign_in:"""
+
+
+def test_each_line_is_read_once_and_half_a_line_later(tmp_path: Path) -> None:
+    file = tmp_path / "im-int" / DAY / "im.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'{"a": 1}\n{"a": 2}\nno json\n[]\n\xff\xfe\n{"a"')
+    follower = Follower(tmp_path)
+    assert [line for *_where, line in follower.lines(DAY, DAY)] == [{"a": 1}, {"a": 2}]
+    assert [*follower.lines(DAY, DAY)] == []
+    with file.open("ab") as stream:
+        stream.write(b": 3}\n")
+    after = Follower(tmp_path, json.loads(json.dumps(follower.places)))
+    assert [*after.lines(DAY, DAY)] == [("im-int", "im", {"a": 3})]
+    # another file in its place, as after a restore
+    file.replace(f"{file}.old")
+    file.write_bytes(b'{"a": 4}\n')
+    assert [*after.lines(DAY, DAY)] == [("im-int", "im", {"a": 4})]
+
+
+def test_only_the_days_and_streams_that_count(tmp_path: Path) -> None:
+    for name in ("h/2027-01-13/im", f"h/{DAY}/other", "h/2027-01-16/im", f"h/{DAY}x/im", "h/2027-01-14/system"):
+        path = tmp_path / f"{name}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+    assert [(host, stream) for host, stream, _line in Follower(tmp_path).lines(DAY, "2027-01-14")] == [("h", "system")]
+
+
+class Relay:
+    """A way that can be made to fail."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.fails = False
+
+    def __call__(self, content: dict[str, Any], _name: str) -> None:
+        if self.fails:
+            content["done"].append("first")
+            raise Undelivered("no answer")
+        self.sent.append(content["subject"])
+
+
+def test_what_does_not_go_waits_in_order(tmp_path: Path) -> None:
+    relay = Relay()
+    relay.fails = True
+    box = Outbox("mail", tmp_path / "mail", relay)
+    for number in range(3):
+        box.put(Message(f"m{number}", ""), NOW + number)
+    box.put(Message("m0", ""), NOW + 9)  # made again after a crash
+    assert not box.flush()
+    assert box.failing_since is not None
+    assert json.loads(box.waiting()[0].read_text())["done"] == ["first"], "who has it gets it only once"
+    relay.fails = False
+    again = Outbox("mail", tmp_path / "mail", relay)
+    assert again.flush()
+    assert relay.sent == ["m0", "m1", "m2"]
+    assert again.waiting() == []
+
+
+def test_the_queue_is_bounded(tmp_path: Path) -> None:
+    box = Outbox("mail", tmp_path / "mail", Relay())
+    for number in range(MOST + 5):
+        box.put(Message(f"m{number}", ""), NOW + number)
+    assert len(box.waiting()) == MOST
+
+
+def watch(tmp_path: Path, now: float, *ways: Outbox) -> service.Service:
+    for name in ("hosts/log", "pages"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    settings = {
+        "site": "demo",
+        "host": "log",
+        "hosts": {"im-int": "im_internal", "desk": "desktops", "log": "log_host"},
+        "certificate_days": 14,
+        "prometheus_port": 0,
+        "logs": str(tmp_path / "hosts"),
+        "pages": str(tmp_path / "pages"),
+    }
+    return service.Service(settings, tmp_path, [*ways], now)
+
+
+def told(changes: list[Any]) -> list[tuple[str, str, str, str]]:
+    return [(one.what, one.incident.kind, one.incident.where, one.incident.who) for one in changes]
+
+
+def test_a_silent_host_is_told_over_a_restart_too(tmp_path: Path) -> None:
+    one = watch(tmp_path, NOW)
+    file = tmp_path / "hosts" / "log" / DAY / "system.jsonl"
+    file.parent.mkdir()
+    line = {"program": "sallyport-health", "message": json.dumps({"offset_seconds": 0, "faults": []})}
+    file.write_text(json.dumps(line) + "\n")
+    assert one.look(NOW) == []
+    silent = [("opened", "log-gap", host, "health") for host in ("im-int", "log")]
+    assert told(one.look(NOW + 301)) == silent
+    again = watch(tmp_path, NOW + 320)
+    with file.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    assert told(again.look(NOW + 330)) == [("over", "log-gap", "log", "health")], "a restart ends nothing"
+    assert not (tmp_path / "hosts" / "desk").exists()
+
+
+def test_one_way_tells_of_the_other(tmp_path: Path) -> None:
+    good, bad = Relay(), Relay()
+    bad.fails = True
+    mail, im = Outbox("mail", tmp_path / "mail", bad), Outbox("im", tmp_path / "im", good)
+    one = watch(tmp_path, NOW, mail, im)
+    one.test(NOW)
+    mail.flush()
+    im.flush()
+    assert mail.failing_since is not None
+    mail.failing_since = NOW
+    assert one.look(NOW + 60) == [], "it may pass by itself"
+    assert told(one.look(NOW + 121)) == [("opened", "delivery", "log", "mail")]
+    im.flush()
+    assert "ALERT: Alerts cannot be delivered" in good.sent[-1]
+    again = watch(tmp_path, NOW + 125, Outbox("mail", tmp_path / "mail", bad), im)
+    assert again.look(NOW + 126) == [], "a restart ends nothing"
+    bad.fails = False
+    assert mail.flush()
+    assert told(one.look(NOW + 130)) == [("over", "delivery", "log", "mail")]
+
+
+def test_the_mail_of_the_day_goes_once(tmp_path: Path) -> None:
+    relay, people = Relay(), Relay()
+    ways = [Outbox("mail", tmp_path / "mail", relay), Outbox("im", tmp_path / "im", people)]
+    one = watch(tmp_path, NOW, *ways)
+    (tmp_path / "pages" / f"{DAY}.html").write_text("")
+    totals = {"day": DAY, "messages": 1, "refused": 2, "infected": 3, "sign_in_failures": 4, "incidents": 5}
+    (tmp_path / "pages" / f"{DAY}.json").write_text(json.dumps(totals))
+    morning = NOW + 86400 - 8 * 3600 + 6 * 3600
+    for when in (NOW, morning - 7200, morning, morning + 60):
+        one.look(when)
+        [way.flush() for way in ways]
+    assert [subject for subject in relay.sent if DAY in subject] == [f"[Sallyport demo] {DAY}: 2 open"]
+    assert not any(DAY in subject for subject in people.sent)
+
+
+def test_a_line_of_another_form_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    one = watch(tmp_path, NOW)
+    file = tmp_path / "hosts" / "im-int" / DAY / "system.jsonl"
+    file.parent.mkdir(parents=True)
+    broken = {"program": "sallyport-health", "message": json.dumps({"disks": [3], "faults": []})}
+    file.write_text(f"{json.dumps(broken)}\n")
+    one.look(NOW)
+    assert told(one.look(NOW + 900))[0] == ("opened", "blind", "im-int", "health")
+
+
+def test_a_mail(tmp_path: Path) -> None:
+    settings = {"from": "alerts@demo.example", "to": ["a@demo.example", "b@demo.example"]}
+    content = {"subject": "ALERT: Ås\r\nBcc: x@evil.example"[:10], "body": "Ås\n", "made": NOW, "done": []}
+    mail = compose(settings, content, "name")
+    assert mail["Message-ID"] == "<name@demo.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    with pytest.raises(ValueError, match=r"[Hh]eader"):
+        compose(settings, {**content, "subject": "x\r\nBcc: x@evil.example"}, "name")
+
+
+def test_what_the_log_host_is_told(tmp_path: Path) -> None:
+    site = BASE_SITE.replace("sign_in:", ALERTS)
+    folder = make_site(tmp_path, site, BASE_HOSTS.replace("    gateway:", LOG_HOST))
+    (folder / "vault.yml").unlink()
+    secrets = {**SECRETS, "alerts_password": "x", "alerts_mail_password": "y"}
+    write_vault(folder, secrets, passwords=[PASSWORD])
+    found = host_settings(load(folder), "log", moment("2026-06-01"))
+    alerts = found["alerts"]
+    assert (alerts["mail"]["relay"], alerts["mail"]["port"], alerts["mail"]["direct"]) == ("192.0.2.25", 587, False)
+    assert "BEGIN CERTIFICATE" in alerts["mail"]["authority"]
+    assert (alerts["im"]["address"], alerts["im"]["port"], alerts["im"]["people"]) == ("10.20.1.11", 5223, ["alice"])
+    assert (alerts["im_secret"], alerts["mail_secret"]) == ("alerts_password", "alerts_mail_password")
+    assert found["metrics"]["targets"] == [
+        {"host": "im-int", "address": "10.20.1.11", "port": 5281, "name": "im.fjord.example"}
+    ]
+    assert {"prometheus", "python3-slixmpp"} <= {*found["packages"]}
+    assert alerts["im"]["account"] == "sallyport-alerts"
+    server = host_settings(load(folder), "im-int", moment("2026-06-01"))
+    account = {"name": "sallyport-alerts", "enabled": True, "secret": "alerts_password"}
+    assert account in server["im"]["accounts"]
+    assert server["im"]["metrics_from"] == ["10.20.1.14", "fd12:20:0:2::14"]
+
+
+def test_empty_means_nobody(tmp_path: Path) -> None:
+    folder = make_site(tmp_path, BASE_SITE, BASE_HOSTS.replace("    gateway:", LOG_HOST))
+    alerts = host_settings(load(folder), "log", moment("2026-06-01"))["alerts"]
+    assert (alerts["mail"], alerts["im"], alerts["mail_secret"], alerts["im_secret"]) == (None, None, "", "")
+    server = host_settings(load(make_site(tmp_path)), "im-int", moment("2026-06-01"))
+    assert server["im"]["metrics_from"] == [], "without a log host nobody may ask"
