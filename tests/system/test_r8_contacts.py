@@ -79,6 +79,9 @@ def test_contacts_from_groups(
         "probe-c": set[str](),
     }
     expected |= {person: expected_contacts(facts, person) for person in demo_people}
+    # whoever is told of alerts sees who tells
+    for person in {*demo_people} & {*(facts.sallyport.get("alerts") or {}).get("people", ())}:
+        expected[person].add(f"sallyport-alerts@{facts.domain}")
     for person, colleagues in expected.items():
         found = client(person).contacts()
         assert set(found) == colleagues, f"{person} sees {sorted(found)} and should see {sorted(colleagues)}"
