@@ -323,10 +323,11 @@ local function reload()
 		return nil, digest;
 	end
 	if digest ~= core.digest or not core.policy then
-		core.policy, core.digest, core.loaded, core.rules, core.event_key = policy, digest, events.timestamp(now()), compiled, key;
+		core.event_key = key; -- before anything is judged by it
+		core.policy, core.digest, core.loaded, core.rules = policy, digest, events.timestamp(now()), compiled;
 		refresh();
 	end
-	core.fault = nil;
+	core.fault, core.event_key = nil, key;
 	module:log("info", "Policy in force: sha256 %s, loaded %s", core.digest, core.loaded);
 	module:set_status("info", "Policy in force since " .. core.loaded);
 	return true;
