@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def summary(site: Site, now: datetime.datetime) -> str:
         f"  groups    {_some(list(site.settings.groups))}; rooms: {_some(rooms)}",
         f"  people    {len(site.people)}, of whom {len(active)} may sign in; {len(PROBES)} accounts for the controls",
     ]
+    if site.settings.rules:
+        actions = Counter(rule.action for rule in site.settings.rules)
+        lines.append(f"  rules     {', '.join(f'{count} {action}' for action, count in sorted(actions.items()))}")
     lines += [f"  disabled  {person}: {reason}" for person, reason in disabled[:MOST_LISTED]]
     if len(disabled) > MOST_LISTED:
         lines.append(f"            and {len(disabled) - MOST_LISTED} more")

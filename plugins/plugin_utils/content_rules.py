@@ -121,10 +121,12 @@ def _directions(rule: Rule, profile: str) -> list[str]:
     return [direction for direction in DIRECTIONS[profile] if direction in rule.direction]
 
 
-def _people(site: Site, groups: tuple[str, ...] | None) -> list[str] | None:
+def _people(site: Site, groups: tuple[str, ...] | None, profile: str) -> list[str] | None:
     if groups is None:
         return None
-    return sorted(person.id for person in site.people if not {*groups}.isdisjoint(person.groups))
+    # the external server knows those only who have external IM
+    known = [person for person in site.people if profile == "internal" or person.external is not None]
+    return sorted(person.id for person in known if not {*groups}.isdisjoint(person.groups))
 
 
 def _hours(span: RuleHours) -> dict[str, Any]:
@@ -144,8 +146,8 @@ def _rule(site: Site, rule: Rule, profile: str) -> dict[str, Any]:
         "reason": rule.reason,
         "action": rule.action,
         "directions": _directions(rule, profile),
-        "from": _people(site, rule.senders),
-        "to": _people(site, rule.to),
+        "from": _people(site, rule.senders, profile),
+        "to": _people(site, rule.to, profile),
         "to_rooms": sorted(rooms),
         "hours": [_hours(span) for span in rule.hours],
         "rate": {"messages": rule.rate.messages, "minutes": rule.rate.minutes} if rule.rate else None,

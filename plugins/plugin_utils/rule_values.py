@@ -57,6 +57,12 @@ def check_list_file(value: str) -> str:
     return value
 
 
+def _is_of_words(mark: str) -> bool:
+    """Tell whether a mark is part of words to the server; what else Python calls alphanumeric stands between them."""
+    between = "\u2000" <= mark < "\u2c00" or "\u2e00" <= mark < "\u2e80" or mark in "\u115f\u1160\u3164\uffa0"
+    return (mark.isalpha() and not between) or mark.isdecimal()
+
+
 def check_keyword(value: str) -> str:
     """Check a word or phrase.
 
@@ -69,7 +75,7 @@ def check_keyword(value: str) -> str:
     Raises:
         ValueError: see `check_text`; or there is no letter and no digit in it, so that it would be found nowhere.
     """
-    if not any(mark.isalnum() for mark in check_text(value)):
+    if not any(map(_is_of_words, check_text(value))):
         raise ValueError("this holds no letter and no digit, so it would be found nowhere")
     return value
 
@@ -87,14 +93,15 @@ def check_pattern(value: str) -> str:
         ValueError: it is malformed, or would fit any word.
     """
     check_text(value)
-    without = re.sub(r"(?<=[^\s{}*])\{([0-9]{1,2})\}", "", value)
-    if re.search(r"[{}]", without):
+    repeated = re.findall(r"(.)\{[0-9]{1,2}\}", value)
+    without = re.sub(r"(?<=[^}])\{[0-9]{1,2}\}", "", value)
+    if re.search(r"[{}]", without) or not all(mark in "#@?" or _is_of_words(mark) for mark in repeated):
         raise ValueError("a number in braces follows what it repeats, and no star, as #{4}")
     if any(not 1 <= int(number) <= MOST_REPEATS for number in re.findall(r"\{([0-9]+)\}", value)):
         raise ValueError(f"this repeats something less than once or more than {MOST_REPEATS} times")
     if any(word.count("*") > MOST_STARS for word in re.split(r"[^\w#@?*{}]+", value)):
         raise ValueError(f"a word of this has more than {MOST_STARS} stars")
-    if not any(mark.isalnum() or mark in "#@?" for mark in without):
+    if not any(mark in "#@?" or _is_of_words(mark) for mark in without):
         raise ValueError("this fits any text")
     return value
 

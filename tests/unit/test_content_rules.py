@@ -17,9 +17,11 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.content_rules import 
     list_texts,
     zone_changes,
 )
+from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import compile_policy
 from ansible_collections.sallyport.im.plugins.plugin_utils.rule_lists import read_list
 from ansible_collections.sallyport.im.plugins.plugin_utils.rule_values import (
     check_blocked,
+    check_keyword,
     check_pattern,
     read_clock,
     show_clock,
@@ -79,6 +81,19 @@ def test_groups_become_people_and_rooms(site: Site) -> None:
     assert rules_of(site, "internal")["cards"]["from"] is None
 
 
+def test_each_server_hears_of_its_own_people_only(tmp_path: Path) -> None:
+    rules = "\n  rules: [{id: who, reason: Why., action: log, from: [staff], to: [staff, board]}]\n"
+    site = load(make_site(tmp_path, EXTERNAL_SITE + rules, EXTERNAL_HOSTS))
+    for profile in ("internal", "external"):
+        policy = compile_policy(site, profile)
+        (rule,) = policy["rules"]
+        assert {*rule["from"], *rule["to"]} <= {*policy["people"]}
+        assert {*rule["to_rooms"]} <= {*policy["rooms"]}
+    assert len(site.people) > len(compile_policy(site, "external")["people"]) - 3, (
+        "nobody is left out, nothing is tried"
+    )
+
+
 def test_lists_are_named_with_their_digest(site: Site) -> None:
     texts = list_texts(site, "internal")
     assert texts == {"words": "Eagle\nfalcon\n"}
@@ -120,7 +135,9 @@ def test_patterns(good: str) -> None:
     assert check_pattern(good) == good
 
 
-@pytest.mark.parametrize("bad", ["", "*", "#{0}", "#{41}", "*{3}", "{3}", "a**b*", "#{", "#}", "- -"])
+@pytest.mark.parametrize(
+    "bad", ["", "*", "#{0}", "#{41}", "*{3}", "{3}", "a**b*", "#{", "#}", "- -", "a-{3}", "a_{2}", "a{3}{3}"]
+)
 def test_what_is_no_pattern(bad: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         check_pattern(bad)
@@ -162,3 +179,9 @@ def test_letters_that_look_alike() -> None:
     assert "\N{CYRILLIC SMALL LETTER A}" in alike["a"]
     assert "Åå" in small
     assert "a\u030aå" in composed
+
+
+@pytest.mark.parametrize("bad", ["--", "\N{VULGAR FRACTION ONE HALF}", "\N{ALEF SYMBOL}", "!", "\N{POUND SIGN}"])
+def test_what_is_no_keyword(bad: str) -> None:
+    with pytest.raises(ValueError, match="no letter and no digit"):
+        check_keyword(bad)
