@@ -45,8 +45,8 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
 
     Returns:
         log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, when_full); on the
-        log host also log_host (listen, certificate, retention, senders: host, certificate and port of each). Nothing where the
-        site has no log host.
+        log host also log_host (listen, certificate, retention, senders: host, certificate and port of each). Nothing
+        where the site has no log host.
     """
     ports = log_inputs(site)
     if not ports:
