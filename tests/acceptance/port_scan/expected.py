@@ -36,7 +36,6 @@ BY_HAND: dict[tuple[str, str, str], set[str]] = {
     ("desktops", "world", "outside"): {"tcp/80", "tcp/443", "tcp/53", "udp/53"},
     ("servers", "gw", "servers"): GATEWAY_GIVES,
     ("dmz", "gw", "dmz"): GATEWAY_GIVES,
-    ("dmz", "world", "outside"): BETWEEN_SERVERS,
     ("outside", "im-ext", "dmz"): BETWEEN_SERVERS,
 }
 
@@ -53,8 +52,8 @@ def by_flows(site: Site, zone: str, host: str, at: str) -> set[str]:
     found = {
         _name(flow.service)
         for flow in holding
-        # logs come from each host's own address, and a stranger has another
-        if (flow.destination, flow.at) == (group, at) and flow.service not in (*INTERCEPTING, LOGS)
+        # what only one of the site's hosts may, and logs, come from its own address, and a stranger has another
+        if (flow.destination, flow.at) == (group, at) and not flow.by and flow.service not in (*INTERCEPTING, LOGS)
     }
     if (zone, group, at) == ("desktops", "outside", "outside"):
         given = {flow.service for flow in holding if flow.destination == "gateway"}
