@@ -113,6 +113,26 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
     assert bob.bodies() == ["again"]
 
 
+def test_too_much_waits_for_the_log_host(server: Server) -> None:
+    alice, bob = server.client("alice"), server.client("bob")
+    server.sh("mkdir -p /run/sallyport; touch /run/sallyport/log-full; sleep 1.1")
+    try:
+        server.mark()
+        number = alice.message(bob.bare, "<body>too much</body>")
+        alice.settle()
+        bob.settle()
+        assert error_of(alice.find("message", id=number, type="error")[0])[:2] == ("wait", "resource-constraint")
+        assert bob.bodies() == []
+        event = server.events(kind="message")[-1]
+        assert (event["verdict"], event["rule"]) == ("refused", "log")
+    finally:
+        server.sh("rm -r /run/sallyport; sleep 1.1")
+    alice.message(bob.bare, "<body>again</body>")
+    alice.settle()
+    bob.settle()
+    assert bob.bodies() == ["again"]
+
+
 def test_a_full_disk(server: Server) -> None:
     """Nothing passes while nothing can be recorded; afterwards each line but the torn one is whole."""
     alice, bob = server.client("alice"), server.client("bob")

@@ -49,6 +49,20 @@ describe("the event file", function()
 		assert.equal(1, #files[2].writes);
 	end);
 
+	it("is full while there is a mark that says so, and looks for it once a second", function()
+		local log = events.new("x", means(), "mark");
+		identity = nil;
+		assert.is_false(log:full());
+		identity = "a";
+		clock = clock + 0.5;
+		assert.is_false(log:full());
+		clock = clock + 0.6;
+		assert.is_true(log:full());
+		identity = nil;
+		clock = clock + 1;
+		assert.is_false(log:full());
+	end);
+
 	it("says when it cannot be written", function()
 		local log = events.new("x", means());
 		fail = "open";

@@ -9,8 +9,9 @@ events.__index = events;
 --- @param path  the file
 -- @param means { open = io.open, now = function() -> seconds, identity = function(path) -> text or nil,
 --               encode = function(table) -> JSON, valid_utf8 = function(text) -> boolean, uuid = function() -> text }
-function M.new(path, means)
-	return setmetatable({ path = path; means = means; looked = 0 }, events);
+-- @param mark  a file that is there while too much waits for the log host
+function M.new(path, means, mark)
+	return setmetatable({ path = path; means = means; mark = mark; looked = 0; marked = -math.huge }, events);
 end
 
 -- A rotated file keeps its handle: look once a second whether the path still means the open file.
@@ -33,6 +34,15 @@ end
 function events:ready()
 	local file, err = open(self);
 	return file ~= nil, err;
+end
+
+--- Whether so much waits for the log host that the site wants nothing more to be sent (docs/logging.md).
+function events:full()
+	local now = self.means.now();
+	if math.abs(now - self.marked) >= 1 then
+		self.marked, self.is_full = now, self.means.identity(self.mark) ~= nil;
+	end
+	return self.is_full;
 end
 
 function events:close()

@@ -70,7 +70,7 @@ local log_file = events.new(event_path, {
 		local found = lfs.attributes(path);
 		return found and found.dev .. ":" .. found.ino;
 	end;
-});
+}, module:get_option_path("sallyport_log_full", "/run/sallyport/log-full"));
 
 --- Records one event. @return true, or nil when it could not be written: then the stanza must not pass (R9)
 local function record(event)
@@ -192,6 +192,8 @@ end
 -- One event at most. @return the verdict that stands: what cannot be recorded is refused
 local function judge(event, seen, verdict, where)
 	verdict = by_rules(event.stanza, seen, verdict);
+	-- it could be recorded here, and would wait too long for the log host
+	if verdict.verdict == "allowed" and RECORDED[seen.kind] and log_file:full() then verdict = verdicts.refuse("log"); end
 	local function described()
 		return with_words(facts.event(event.stanza, seen, verdict, where), event.stanza, seen, verdict);
 	end
