@@ -246,10 +246,16 @@ class LogHost:
         text = "".join(f"{json.dumps(record)}\n" for record in records)
         self.sh(f"mkdir -p {place}; cat >>{place}/{stream}.jsonl", text)
 
-    def state(self) -> dict[str, Any]:
-        """Return the state of the service."""
-        found: dict[str, Any] = json.loads(self.sh(f"cat {STATE}/state.json"))
-        return found
+    def mails_of(self, who: str) -> list[str]:
+        """Return the mails that name somebody."""
+        return [mail for mail in self.mails() if who in mail]
+
+    def incident(self, who: str) -> dict[str, Any]:
+        """Return the open incident of somebody, as the service has it."""
+        state = json.loads(self.sh(f"cat {STATE}/state.json"))
+        (found,) = [one for one in state["incidents"]["open"].values() if one["who"] == who]
+        incident: dict[str, Any] = found
+        return incident
 
     def remove(self) -> None:
         """Remove all of it."""
