@@ -24,7 +24,16 @@ UNITS = {
     "im_external": ("prosody.service",),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
     "desktops": ("clamav-clamonacc.service", "sallyport-desktop.timer"),
-    LOG_HOST: ("prometheus.service", "sallyport-alerts.service", "sallyport-log-host.service", "sallyport-page.timer"),
+    LOG_HOST: (
+        "postgresql@17-main.service",
+        "prometheus.service",
+        "sallyport-alerts.service",
+        "sallyport-archive-expire.timer",
+        "sallyport-archive-ingest.service",
+        "sallyport-archive-seal.timer",
+        "sallyport-log-host.service",
+        "sallyport-page.timer",
+    ),
 }
 """Units without which a host does not do what it is there for, beside `COMMON_UNITS`."""
 SCANNER_UNITS = ("clamav-daemon.service", "clamav-freshclam-once.timer", "sallyport-signatures.timer")
