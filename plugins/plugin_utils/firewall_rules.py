@@ -133,11 +133,12 @@ class HostRules:
             if flow.user:
                 words.append(f'meta skuid "{flow.user}"')
             words += holding(flow.begins, flow.ends)
-            if flow.service == LOGS and self.host.group == LOG_HOST:
+            led = flow.service == LOGS and flow.destination == self.host.group == LOG_HOST
+            if led:
                 words.append(f"tcp dport {LOG_INPUTS[0]}-{LOG_INPUTS[-1]}")
             else:
                 words.append(of_service(service, version))
-            if flow.service in (*INTERCEPTING, *([LOGS] if self.host.group == LOG_HOST else ())):
+            if led or flow.service in INTERCEPTING:
                 words.append("ct status dnat")
             of = f" {flow.whom[:LONGEST_NAME]}" if flow.whom else ""
             yield " ".join([*words, f'accept comment "{flow.practice} {flow.service}{of}"'])

@@ -167,7 +167,8 @@ LOG_HOST = "log_host"
 """The group of the one host that keeps what the others log."""
 LOGS = "logs"
 """By what a host hands its logs over. The log host's firewall leads each host, by its address, to the input that takes
-that host's certificate only; nobody who asks for an input itself reaches it."""
+that host's certificate only; nobody who asks for an input itself reaches it. The gateway, the witness, takes by it the
+heads of the archive's chain from the log host."""
 LOG_INPUTS = range(20600, 24696)
 """The ports of these inputs."""
 GATEWAY_SERVICES = {
@@ -293,6 +294,9 @@ def _logging(site: Site) -> Iterator[Flow]:
     senders = [site.host(name) for name in log_inputs(site)]
     for zone, group in sorted({(log_zone(host), host.group) for host in senders if host.group != LOG_HOST}):
         yield Flow(zone, LOG_HOST, LOGS, "servers", "R9", why, by=group)
+    if senders:
+        why = "The gateway keeps the heads of the archive's chain, out of the log host's reach"
+        yield Flow("servers", GATEWAY, LOGS, "servers", "R9", why, by=LOG_HOST)
 
 
 def _alerts(site: Site) -> Iterator[Flow]:

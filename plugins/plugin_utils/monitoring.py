@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils import desktops
-from ansible_collections.sallyport.im.plugins.plugin_utils.flows import IM_SERVERS, LOG_HOST, SERVICES
+from ansible_collections.sallyport.im.plugins.plugin_utils.flows import GATEWAY, IM_SERVERS, LOG_HOST, SERVICES
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import ALERTS
 from ansible_collections.sallyport.im.plugins.plugin_utils.partner_certificates import RELAY
@@ -14,6 +14,8 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site
 
 PACKAGES = ("prometheus", "python3-slixmpp")
 """Debian packages that the log host needs for alerts and metrics."""
+WITNESS_UNIT = "sallyport-witness.service"
+"""By what the gateway keeps the heads of the log host's archive, where there is one."""
 QUEUE = "/var/lib/sallyport-logs"
 """Where what the log host has not taken yet waits."""
 SCANNED = ("im_internal", "im_external", "desktops")
@@ -60,6 +62,7 @@ def health(site: Site, host: Host) -> dict[str, Any]:
     units = {*COMMON_UNITS, *UNITS.get(host.group, ()), *(SCANNER_UNITS if scanner else ())}
     if site.hosts_of(LOG_HOST):
         units |= {"sallyport-logs.service", *(["sallyport-events.service"] if host.group in IM_SERVERS else [])}
+        units |= {WITNESS_UNIT} if host.group == GATEWAY else set()
     if host.group in ("im_internal", "im_external") and desktops.is_required(site):
         units.add("sallyport-admission.service")
     return {

@@ -43,6 +43,7 @@ JOBS = {
 }
 # where the site has a log host
 HANDS_OVER = "sallyport-logs.service"
+WITNESS = "sallyport-witness.service"
 HANDS_EVENTS_OVER = "sallyport-events.service"
 # each of these becomes another user for what it does; all come from Debian's packages
 MAY_BECOME_ANOTHER = {"dbus-daemon-launch-helper", "passwd", "ssh-agent", "sudo", "unix_chkpwd"}
@@ -103,6 +104,7 @@ def test_nothing_else_runs(facts: SiteFacts, machines: dict[str, Any], seen: See
         jobs = [*JOBS[host.group]]
         if facts.in_group("log_host"):
             jobs += [HANDS_OVER, HANDS_EVENTS_OVER] if host.group in ZONES else [HANDS_OVER]
+            jobs += [WITNESS] if host.group == "gateway" else []
         missing = set(jobs) - running
         assert not missing, f"{host.name} does not do its job: {', '.join(sorted(missing))}"
         allowed = (*RUNS, *jobs, *host.chosen("baseline_may_run"), *host.chosen("baseline_allowed_units"))

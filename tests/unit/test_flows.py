@@ -42,6 +42,8 @@ PERMITTED_IN_THE_DEMO = {
     ("servers", "log_host", "logs"),
     ("dmz", "log_host", "logs"),
     ("desktops", "log_host", "logs"),
+    # the log host alone: to the witness of its archive
+    ("servers", "gateway", "logs"),
     # the log host alone: metrics, and alerts by message and by mail
     ("servers", "im_internal", "https"),
     ("servers", "im_external", "https"),
@@ -68,6 +70,7 @@ PERMITTED_IN_THE_DEMO = {
     ("gateway", "outside", "web"),
     ("gateway", "outside", "web_tls"),
 }
+SENDERS = ("im_internal", "im_external", "gateway", "desktops")
 OF_PARTNERS_OF_THE_DEMO = {
     ("outside", "im_external", "xmpp_servers", "partner.example", "2100-01-01T00:00:00Z"),
     ("outside", "im_external", "xmpps_servers", "partner.example", "2100-01-01T00:00:00Z"),
@@ -136,7 +139,8 @@ def test_the_demo_permits_exactly_this(demo: Site) -> None:
     by = [(flow.source, flow.destination, flow.service, flow.user, flow.by) for flow in found if not flow.whom]
     assert {flow[:3] for flow in by} == PERMITTED_IN_THE_DEMO
     assert len(set(by)) == len(by) == len(PERMITTED_IN_THE_DEMO) + 2 + 1
-    assert {flow[4] for flow in by if flow[2] == "logs"} == {"im_internal", "im_external", "gateway", "desktops"}
+    assert {flow[4] for flow in by if flow[2] == "logs" and flow[1] == "log_host"} == set(SENDERS)
+    assert {flow[4] for flow in by if flow[2] == "logs" and flow[1] == "gateway"} == {"log_host"}
     assert all(flow.by for flow in found if flow.service == "logs")
     assert {flow.by for flow in found if flow.practice == "R10"} == {"log_host"}
     assert {flow.user for flow in found if flow.user} == {"unbound", "_chrony", "proxy", "haproxy"}
@@ -202,6 +206,10 @@ def test_without_an_external_server_no_server_talks_to_another(tmp_path: Path) -
     found = flows(load(make_site(tmp_path)))
     assert not {flow.service for flow in found} & {*SERVER_SERVICES, "http"}
     assert not {flow.source for flow in found} & {"outside", "dmz"}
+
+
+def test_without_a_log_host_nobody_hands_logs_to_anybody(tmp_path: Path) -> None:
+    assert "logs" not in {flow.service for flow in flows(load(make_site(tmp_path)))}
 
 
 def test_a_partner_comes_from_its_addresses_while_it_is_one(tmp_path: Path) -> None:

@@ -54,6 +54,9 @@ def test_a_site_without_a_log_host_ships_nothing(tmp_path: Path) -> None:
     settings = host_settings(site, "im-int", NOW)
     assert "log_shipping" not in settings
     assert "rsyslog" not in settings["packages"]
+    gateway = host_settings(site, "gw", NOW)
+    assert "log_witness" not in gateway
+    assert "sallyport-witness.service" not in gateway["health"]["units"]
 
 
 def test_what_a_host_knows_of_the_log_host(tmp_path: Path) -> None:
@@ -79,6 +82,28 @@ def test_the_log_host_knows_each_host_by_certificate_and_port(tmp_path: Path) ->
     assert taking["certificate"]["client"] is False
     assert {one["host"]: one["port"] for one in taking["senders"]} == log_inputs(site)
     assert all(one["certificate"] == f"{one['host']}.logs.im.fjord.example" for one in taking["senders"])
+
+
+def test_the_gateway_is_the_witness_of_the_log_host_alone(tmp_path: Path) -> None:
+    site = logged_site(tmp_path)
+    settings = {name: host_settings(site, name, NOW) for name in log_inputs(site)}
+    assert {name for name, found in settings.items() if "log_witness" in found} == {"gw"}
+    assert {name for name, found in settings.items() if "witness" in found["log_shipping"]} == {"log"}
+    witness = settings["gw"]["log_witness"]
+    assert (witness["listen"], witness["port"]) == (["10.20.1.2", "fd12:20:0:2::2"], 20514)
+    assert witness["sender"] == "log.logs.im.fjord.example"
+    assert witness["certificate"]["dns"] == ["witness.im.fjord.example"]
+    assert witness["certificate"]["client"] is False
+    assert settings["log"]["log_shipping"]["witness"] == {
+        "name": "witness.im.fjord.example",
+        "address": "10.20.1.2",
+        "port": 20514,
+    }
+    # a name and a folder of their own each
+    certificates = [witness["certificate"], settings["log"]["log_host"]["certificate"]]
+    certificates += [found["log_shipping"]["certificate"] for found in settings.values()]
+    assert len({one["common_name"] for one in certificates}) == len(certificates)
+    assert len({one["directory"] for one in certificates}) == 3
 
 
 # --- the program that hands over events ---
