@@ -18,10 +18,10 @@ export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: help demo test acceptance check lint unit verify drift rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point log-host molecule machine requirements
+.PHONY: help demo test acceptance check lint unit verify drift archive-verify rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point log-host molecule machine requirements
 
 help: ## prints this table
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Targets that work on a site take SITE=<folder in inventories/>; without it they take the demo."
 
 ## set-up
@@ -149,6 +149,9 @@ drift: .venv/ready ## what differs on the hosts of a site from what is declared
 	  ansible-playbook -i $(inventory) playbooks/site.yml --check --diff
 	@# the file is there when the run came to its end, and empty when nothing differs
 	@test -e $(drift_file) && test ! -s $(drift_file)
+
+archive-verify: .venv/ready ## whether the archive of a site is as it was sealed, by what the gateway has seen of it
+	@ansible-playbook -i $(inventory) playbooks/archive_verify.yml
 
 rules-dry-run: .venv/ready ## what the rules of a site would have said of the messages in its archives; changes nothing
 	@ansible-playbook -i $(inventory) playbooks/rules_dry_run.yml

@@ -35,4 +35,4 @@ fi
 say "this folder: .venv, caches, the demo's report and secrets"
 rm -rf .venv .cache .ansible .mypy_cache .ruff_cache .hypothesis build reports/demo
 rm -rf inventories/demo/.ssh inventories/demo/invitations inventories/demo/partners
-rm -f inventories/demo/vault.yml inventories/demo/.vault-password inventories/demo/ca.crt
+rm -f inventories/demo/vault.yml inventories/demo/.vault-password inventories/demo/ca.crt inventories/demo/archive.pub
