@@ -13,46 +13,24 @@ from typing import Any
 from probe.remote import Probe
 from system.attempts import arrives, one_refusal
 from system.controls import Breakage, Seen, control
+from system.hand_over import OWN, PORT, Taker, hand_over
 from system.network import Firewall, Opened, let_pass
 from system.reach import connect
 from system.site_facts import HostFacts, SiteFacts
 from system.talk import EVENTS, Client, Events, fresh
 
-PORT = 20514
 ARCHIVE = "/var/log/sallyport/hosts"
 RECEIVE = "/etc/sallyport/log-host/receive.conf"
-OWN = "/etc/sallyport/logs/tls"
 LINES = 2000
 """Of each file of the archive, so many are looked at."""
 SECONDS = 30
 """In which something has to have arrived: the log host may have to be found again."""
-# what a machine hands over with: address, port, name of the log host, authority, folder of a certificate or `none`, and
-# whether TLS is spoken at all
-HAND_OVER = """import socket, ssl, sys
-address, port, name, authority, folder, tls = sys.argv[1:]
-data = b"relp_version=0\\nrelp_software=control\\ncommands=syslog"
-try:
-    link = socket.create_connection((address, int(port)), timeout=5)
-    if tls == "tls":
-        trust = ssl.create_default_context(cafile=authority)
-        if folder != "none":
-            trust.load_cert_chain(f"{folder}/fullchain.pem", f"{folder}/privkey.pem")
-        link = trust.wrap_socket(link, server_hostname=name)
-    link.sendall(b"1 open %d %s\\n" % (len(data), data))
-    answer = link.recv(4096)
-    print("taken" if b" rsp " in answer and b"200 OK" in answer else "refused: " + ("not RELP" if answer else "closed"))
-except OSError as error:
-    print(f"refused: {type(error).__name__}")
-"""
 
 
 def _hand_over(machine: Any, facts: SiteFacts, *, port: int = PORT, folder: str = OWN, tls: bool = True) -> str:
-    """Try to hand something over, from a machine; returns `taken`, or `refused` with what was seen."""
-    authority = f"/usr/local/share/ca-certificates/sallyport-{facts.name}.crt"
-    words = [facts.log_host().address("servers"), str(port), f"logs.{facts.domain}", authority, folder]
-    done = machine.run("python3 -c %s %s %s %s %s %s %s", HAND_OVER, *words, "tls" if tls else "plain")
-    assert done.rc == 0, done.stderr
-    return str(done.stdout).strip()
+    """Try to hand something over to the log host, from a machine."""
+    taker = Taker(facts.log_host().address("servers"), f"logs.{facts.domain}", port)
+    return hand_over(machine, facts, taker, folder=folder, tls=tls)
 
 
 def _inputs(facts: SiteFacts) -> dict[str, int]:
