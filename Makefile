@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: help demo test acceptance check lint unit verify drift archive-verify rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point log-host molecule machine requirements
+.PHONY: help demo test acceptance check lint unit verify drift archive-verify rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ demo: setup demo-secrets ## from a fresh machine to a running, proven site in co
 demo-secrets: .venv/ready
 	@python -m $(utils).new_site --demo
 
-test: setup lint unit decision-point log-host molecule ## from a fresh machine to lint, unit and policy tests and the whole site passed; what CI runs
+test: setup lint unit decision-point molecule ## from a fresh machine to lint, unit and policy tests and the whole site passed; what CI runs
 
 molecule: setup demo-secrets
 	@echo "== molecule =="
@@ -79,10 +79,6 @@ molecule: setup demo-secrets
 decision-point: setup
 	@echo "== decision point, on a Prosody of its own =="
 	pytest tests/decision_point
-
-log-host: setup
-	@echo "== archive and alerts, on a PostgreSQL and a mail server of their own =="
-	pytest tests/archive tests/alerts
 
 lint: .venv/ready ## the linters and type checks
 	@echo "== lint =="
@@ -100,7 +96,7 @@ unit: .venv/ready ## the quick tests, under a minute
 # each under ten minutes; a mutation run that was stopped goes on where it was
 parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py test_lynis.py \
   test_updates.py test_ssh.py test_firewall_rollback.py test_power_off.py test_every_port.py test_hostile.py \
-  test_expiry.py test_people_live.py test_perimeter_reload.py test_desktop_lapses.py test_log_loss.py mutations machine
+  test_expiry.py test_people_live.py test_perimeter_reload.py test_desktop_lapses.py test_log_loss.py archive alerts mutations machine
 
 demo-is-there:
 	@test -e inventories/demo/.ssh/config || { echo 'There is no demo yet: run make demo first.' >&2; exit 1; }
@@ -110,6 +106,7 @@ acceptance: setup demo-is-there ## the long rest on the demo, in parts of under 
 	  echo "== acceptance: $$part =="; \
 	  if [ $$part = mutations ]; then pytest tests/system --site=inventories/demo --mutate; \
 	  elif [ $$part = machine ]; then $(MAKE) --no-print-directory machine; \
+	  elif [ -d tests/$$part ]; then pytest tests/$$part; \
 	  else pytest tests/acceptance/$$part; fi; \
 	done
 
