@@ -38,7 +38,14 @@ RUNS = (
 JOBS = {
     "im_internal": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
     "im_external": ("clamav-daemon.service", "prosody.service", "sallyport-admission.service"),
-    "log_host": ("sallyport-log-host.service", "sallyport-log-room.service"),
+    "log_host": (
+        "postgresql@17-main.service",
+        "prometheus.service",
+        "sallyport-alerts.service",
+        "sallyport-archive-ingest.service",
+        "sallyport-log-host.service",
+        "sallyport-log-room.service",
+    ),
     "gateway": ("haproxy.service", "squid.service", "unbound.service"),
 }
 # where the site has a log host
@@ -87,7 +94,7 @@ def _in_container(machine: Any) -> bool:
     id="R2-nothing-else-runs",
     practice="R2",
     says="On the servers runs what they need, and nothing else.",
-    permitted="Messaging on the servers for it; names, the relay and the gate for the web on the gateway.",
+    permitted="Messaging on the servers for it; names, the relay and the gate for the web on the gateway; logs.",
     forbidden="Any service that is on neither list.",
     tried_from="im_internal",
     breakage=Breakage(
