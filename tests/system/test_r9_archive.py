@@ -13,8 +13,8 @@ from system.site_facts import SiteFacts
 
 ARCHIVE = "/var/log/sallyport/hosts"
 HEADS = "/var/log/sallyport/heads.jsonl"
-SECONDS = 30
-"""In which a head has to have arrived: the witness may have to be found again."""
+SECONDS = 60
+"""In which a head has to have arrived: each 20 seconds the log host finds out whether the witness is still there."""
 NEWEST = 100
 """So many heads are handed to the comparison; what a command may carry is bounded."""
 VERIFY = "printf %%s %s | sallyport-archive verify --heads -"
