@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,9 @@ def test_from_a_partner(outside: Outside, sender: str, size: int) -> None:
         except OSError:
             # the server ended the stream for the text before only now
             peer = outside.peer(PARTNER, certificates()[PARTNER]).prove()
-            peer.write(text)
+            # or for this one, while it was on its way
+            with contextlib.suppress(OSError):
+                peer.write(text)
         time.sleep(0.02)
         worst = max(worst, slowest(alice))
         assert worst < QUICK, (text[:200], worst)
