@@ -53,8 +53,8 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
 
     Returns:
         log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, when_full); on the
-        log host also log_host (listen, certificate, retention, senders: host, certificate and port of each), and in
-        log_shipping witness (name, address and port); on the gateway, the witness, also log_witness (listen, port,
+        log host also log_host (listen, certificate, retention, senders: host, certificate, port, events of each), and
+        in log_shipping witness (name, address and port); on the gateway, the witness, also log_witness (listen, port,
         certificate, and sender: the name in the certificate of the log host). Nothing where the site has no log host.
     """
     ports = log_inputs(site)
@@ -90,7 +90,12 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
             "system_days": site.settings.retention.system_days,
         },
         "senders": [
-            {"host": name, "certificate": certificate_name(site, site.host(name)), "port": port}
+            {
+                "host": name,
+                "certificate": certificate_name(site, site.host(name)),
+                "port": port,
+                "events": site.host(name).group in IM_SERVERS,
+            }
             for name, port in ports.items()
         ],
     }

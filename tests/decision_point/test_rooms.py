@@ -241,10 +241,10 @@ def test_private_messages_and_questions_in_a_room(server: Server) -> None:
     assert bob.bodies() == ["psst"]
     assert carl.bodies() == []
     assert error_of(alice.find("message", id=refused)[0])[:2] == ("cancel", "not-allowed")
-    assert [(e["kind"], e["verdict"], e["rule"]) for e in server.events()] == [
-        ("message", "allowed", "room"),
-        ("message", "refused", "room-private"),
-        ("iq", "refused", "room-private"),
+    assert [(e["kind"], e["verdict"], e["rule"], e["person"]) for e in server.events()] == [
+        ("message", "allowed", "room", bob.bare),
+        ("message", "refused", "room-private", carl.bare),
+        ("iq", "refused", "room-private", carl.bare),
     ]
     # the room's own errors still come
     gone = alice.message(f"{hall}/nobody-here")

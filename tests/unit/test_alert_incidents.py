@@ -328,3 +328,21 @@ def test_each_kind_says_what_to_do(kind: str) -> None:
         assert {name for _, name, _, _ in string.Formatter().parse(text) if name} <= {"where", "who"}
     assert all((entry.title, entry.means, entry.do, entry.look))
     assert f"| {entry.title} |" in (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"disks": [{"at": 5, "free_percent": 1.0}]},
+        {"disks": [{"at": f"/{number}", "free_percent": 1.0} for number in range(500)]},
+    ],
+)
+def test_a_host_that_tells_nonsense_floods_nobody_and_stops_nothing(bad: dict[str, Any]) -> None:
+    watch = Watch()
+    watch.health(**bad)
+    watch.health(**bad)
+    told = watch.told(900)
+    assert len(told) <= 1
+    watch.line("system", "im-int", **SSH | {"program": "sallyport-health", "message": "[" * 100_000})
+    watch.event(kind="file", type="upload", rule="virus", signature="Eicar-Test")
+    assert (OPENED, "infected", "alice@im.demo.example") in watch.told()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sallyport_archive import chain, holding, retention, seal
+from sallyport_archive.contents import contents
 from sallyport_archive.places import ArchiveError
 from unit.archive_host import ALICE, BOB, CARL, LogHost, event
 
@@ -266,3 +267,35 @@ def test_a_run_that_died_is_finished(host: LogHost, monkeypatch: pytest.MonkeyPa
     stones = [entry for entry in host.entries() if entry.kind == "tombstone"]
     assert len(stones) == 3
     assert not [path for path in host.places.hosts.rglob("*") if path.name.endswith(".new")]
+
+
+FORGED = {
+    "a change": {"kept": {"size": 5, "lines": 1, "sha256": "0" * 64}},
+    "a day": {"kept": None},
+    "a rule that is none": {"kept": None, "rule": "because"},
+    "a hold that is none": {"kept": {"size": 5, "lines": 1, "sha256": "0" * 64}, "held_by": ["hold-9"]},
+    "another content": {"was": {"size": 5, "lines": 1, "sha256": "0" * 64}, "kept": None},
+}
+
+
+# an old day goes by the rule
+CASES = [(day, how) for day in (OLD, FRESH) for how in FORGED if (day, how) != (OLD, "a day")]
+
+
+@pytest.mark.parametrize(("day", "how"), CASES)
+def test_a_removal_that_no_rule_explains_is_named(host: LogHost, day: str, how: str) -> None:
+    """Whoever has the key can sign a tombstone."""
+    path = f"im-int/{day}/im.jsonl"
+    was = contents(host.file(day), [host.file(day).stat().st_size])[0]
+    plain = {"path": path, "was": was.as_dict(), "removed_lines": 0, "rule": "messages_days 30", "held_by": []}
+    host.file(day).unlink()
+    with chain.locked(host.places):
+        chain.append(host.places, "tombstone", {**plain, **FORGED[how]})
+    assert f"{path}: its removal by entry" in host.wrong()
+
+
+def test_what_was_removed_is_counted_by_rule(host: LogHost) -> None:
+    expire(host)
+    found = host.verify()
+    assert "1 files were removed by the rule messages_days 30" in found.notes
+    assert not [problem for problem in found.problems if "removal" in problem]

@@ -12,6 +12,7 @@ from typing import Any
 
 EVENT, BAD, GOOD = "event", "bad", "good"
 """A finding is something that happened, or a state that is bad or good now."""
+MOST_STATES = 200
 FULL_PERCENT = 10.0
 """A disk with less room, or fewer free inodes, is nearly full."""
 CLOCK_SECONDS = 5.0
@@ -175,13 +176,16 @@ def _admission(host: str, match: re.Match[str], at: float) -> Finding:
 def _health(host: str, message: str, at: float, days: float) -> Iterator[Finding]:
     try:
         health = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         health = None
     if not isinstance(health, dict):
         yield Finding("blind", BAD, host, "health", at, "its line is not JSON")
         return
     yield Finding("log-gap", GOOD, host, "health", at)
-    states = [*_states(health, days)]
+    states = [(kind, plain(str(who)), bad, says) for kind, who, bad, says in _states(health, days)]
+    if len(states) > MOST_STATES:
+        yield Finding("blind", BAD, host, "health", at, f"it tells of {len(states)} states at once")
+        return
     for kind, who, bad, says in states:
         yield Finding(kind, BAD if bad else GOOD, host, who, at, plain(says))
     # what is not in its list any more is well again: a unit that failed, a disk that was taken out

@@ -77,7 +77,7 @@ class Service:
     def _take(self, host: str, stream: str, record: dict[str, Any], now: float) -> None:
         try:
             found = [*findings(stream, host, record, now, self.settings["certificate_days"])]
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             found = [Finding("blind", BAD, host, "health", now, f"a line of it cannot be read: {type(error).__name__}")]
         for finding in found:
             if finding.kind == "log-gap":

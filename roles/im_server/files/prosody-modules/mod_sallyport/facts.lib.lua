@@ -301,6 +301,8 @@ function M.event(stanza, facts, verdict, places)
 	local default_type = { message = "normal"; presence = "available" };
 	return {
 		kind = facts.kind; from = attr.from; to = to; room = room;
+		-- behind a nickname, which says nothing of who it is
+		person = facts.occupant and facts.occupant .. "@" .. places.domain;
 		type = attr.type or default_type[stanza.name]; stanza_id = attr.id;
 		bytes = facts.bytes or #tostring(stanza); content = facts.content;
 		direction = facts.direction; verdict = verdict.verdict; rule = verdict.rule; reason = verdict.reason;

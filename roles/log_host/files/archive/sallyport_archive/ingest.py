@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extras import execute_values
 
 from sallyport_archive import database, events
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 2.0
+TOLD_SECONDS = 300.0
+AGAIN_SECONDS = 3600.0
 BATCH = 2000
 KEPT = 65_536  # bytes of a malformed line that the database keeps; the file has all of it
 
@@ -42,7 +45,7 @@ def serve(places: Places) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    said = ""
+    said, due = "", 0.0
     while not stop.is_set():
         try:
             with contextlib.closing(database.connect()) as connection:
@@ -55,8 +58,12 @@ def serve(places: Places) -> None:
         except psycopg2.Error as error:
             problem = f"the database cannot be used, waiting for it: {str(error).strip()}"
         if problem != said:
-            said = problem
+            said, due = problem, time.monotonic() + TOLD_SECONDS
             say(4, problem)
+        elif time.monotonic() >= due:
+            # a person is told of an error
+            due = time.monotonic() + AGAIN_SECONDS
+            say(3, problem)
         stop.wait(RETRY_SECONDS)
 
 
@@ -182,7 +189,7 @@ def _insert(cursor: Connection, path: str, found: list[tuple[Line, Event]]) -> l
     cursor.execute("SAVEPOINT batch")
     try:
         new = {row[0] for row in execute_values(cursor, INSERT, rows, ROW, page_size=len(rows), fetch=True)}
-    except psycopg2.DataError as error:
+    except (psycopg2.DataError, psycopg2.errors.ProgramLimitExceeded) as error:
         cursor.execute("ROLLBACK TO SAVEPOINT batch")
         if len(found) == 1:
             return [(found[0][0], f"the database cannot hold it: {str(error).splitlines()[0]}")]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,8 @@ class State:
         holds: that are in force, by id, the oldest first.
         seals: times of the seals, the oldest first.
         uses: entries that say who used the archive.
+        doubts: removals that no rule explains, in plain words.
+        removals: how many files were removed by each rule.
 
     """
 
@@ -85,6 +88,28 @@ class State:
     holds: dict[str, Hold] = field(default_factory=dict)
     seals: list[str] = field(default_factory=list)
     uses: list[Entry] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    removals: dict[str, int] = field(default_factory=dict)
+
+
+def _doubts(entry: Entry, before: State) -> list[str]:
+    """Say what speaks against a removal: whoever has the key can sign one, but no rule removes what it should keep."""
+    said, known = entry.content, before.files.get(entry.content["path"])
+    was, sealed = content_of(said["was"]), known.sealed if known else None
+    # whoever removed it may have died, and have done it once more
+    again = known is not None and known.tombstone is not None and known.tombstone.content.get("was") == said["was"]
+    found = []
+    if sealed and not again and (was.size < sealed.size or (was.size == sealed.size and was != sealed)):
+        found.append("it was not what was sealed")
+    name, _, days = str(said["rule"]).partition(" ")
+    day = datetime.date.fromisoformat(said["path"].split("/")[1])
+    age = (datetime.datetime.fromisoformat(entry.time).date() - day).days
+    if not (days.isascii() and days.isdigit()) or age <= int(days):
+        found.append(f"after {age} days, and its rule is {name} {days}")
+    missing = [hold for hold in said["held_by"] if hold not in before.holds]
+    if missing or (said["kept"] and not said["held_by"]):
+        found.append(f"lines were kept without a hold in force {', '.join(missing)}".rstrip())
+    return [f"{said['path']}: its removal by entry {entry.number}, {entry.time}, is not right: {why}" for why in found]
 
 
 def fold(entries: list[Entry]) -> State:
@@ -107,6 +132,8 @@ def fold(entries: list[Entry]) -> State:
                 known.marks.append(Mark(content_of(item), entry.number, entry.time))
         elif entry.kind == "tombstone":
             kept = said["kept"]
+            state.doubts += _doubts(entry, state)
+            state.removals[said["rule"]] = state.removals.get(said["rule"], 0) + 1
             marks = [Mark(content_of(kept), entry.number, entry.time)] if kept else []
             state.files[said["path"]] = FileState(marks, entry)
         elif entry.kind == "accept":

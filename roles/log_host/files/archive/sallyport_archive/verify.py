@@ -170,6 +170,8 @@ def check_files(places: Places, known: State, found: Findings) -> None:
                 found.notes.append(f"{path}: its removal is not finished; the next daily run does it")
         except OSError as error:
             raise ArchiveError(f"{file}: {error.strerror}") from error
+    found.problems += known.doubts
+    found.notes += [f"{count} files were removed by the rule {rule}" for rule, count in sorted(known.removals.items())]
     gone_days = _whole_days(known, files)
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
     for entry in (file.tombstone for file in known.files.values() if file.tombstone):
