@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from sallyport_archive import chain, holding, retention, seal
-from sallyport_archive.contents import contents
-from sallyport_archive.places import ArchiveError
+from sallyport_archive.contents import Content, contents
+from sallyport_archive.places import ArchiveError, DayFile
 from unit.archive_host import ALICE, BOB, CARL, LogHost, event
 
 OLD, FRESH = "2026-01-01", "2026-03-25"
@@ -299,3 +299,19 @@ def test_what_was_removed_is_counted_by_rule(host: LogHost) -> None:
     found = host.verify()
     assert "1 files were removed by the rule messages_days 30" in found.notes
     assert not [problem for problem in found.problems if "removal" in problem]
+
+
+def test_a_hold_that_comes_while_files_are_removed_counts(host: LogHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    swap = retention._swap
+
+    def and_hold(file: DayFile, kept: Content) -> None:
+        swap(file, kept)
+        monkeypatch.setattr(retention, "_swap", swap)
+        hold(host, ALICE)
+
+    monkeypatch.setattr(retention, "_swap", and_hold)
+    done, problems = expire(host)
+    assert not problems
+    assert len(done) > 1
+    kept = host.file(OLD, stream="system").read_bytes().splitlines()
+    assert kept == [b'{"message": "alice\\u0040im.demo.example signed in"}']

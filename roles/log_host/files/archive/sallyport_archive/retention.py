@@ -52,8 +52,10 @@ def expire(places: Places, now: datetime.datetime) -> tuple[list[str], list[str]
         if over:
             _trust(now, state.seals)
         for file, _, rule in over:
+            # a hold may have come since the last file
+            holds = [*fold(chain.read(places)).holds.values()]
             try:
-                said = _expire(places, file, state.files.get(file.path), list(state.holds.values()), rule)
+                said = _expire(places, file, state.files.get(file.path), holds, rule)
             except OSError as error:
                 problems.append(f"{file.path}: not removed: {error.strerror}")
                 continue
