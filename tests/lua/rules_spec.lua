@@ -141,6 +141,8 @@ describe("a rule about links", function()
 		{ true, "https://evil.test/x", "https://bank.example" }, { true, "https://evil.test/x", "www.bank.example" }, { true, "https://evil.test", "bank.example/login" },
 		{ true, "https://evil.test", "bank.example" }, { false, "https://bank.example/a", "bank.example" }, { false, "https://www.bank.example/a", "https://bank.example" },
 		{ false, "https://files.im.x/1/report.pdf", "report.pdf" }, { false, "https://evil.test", "click here" }, { false, "https://evil.test", "see 3.14" },
+		{ true, "https://bank.example@evil.test/", "https://bank.example" }, { true, "https:\\\\bank.example:1@x@evil.test", "bank.example" },
+		{ false, "https://evil.test@bank.example/", "https://bank.example" }, { false, "https://bank.example/@evil.test", "bank.example" },
 	}) do
 		it(("%s that %s shown as %q lies"):format(case[1] and "says" or "does not say", case[2], case[3]), function()
 			assert.equal(case[1], is_met(ruleset({ lying = true }), link(case[2], case[3])));
@@ -231,6 +233,16 @@ it("what passed and was met in pieces is not met again by its end", function()
 	assert.same({ false, true, false }, {
 		is_met(set, to_bob(e("body", "fal"))), is_met(set, to_bob(e("body", "con"))), is_met(set, to_bob(e("body", "con"))),
 	});
+end);
+
+it("a word that is only noted hides no word that is refused in pieces", function()
+	local set = ruleset({ { id = "noted"; keywords = { "night" }; action = "log" }, { id = "one"; keywords = { "falcon" } } });
+	local function met(text)
+		local hits = set:met(to_bob(e("body", text)), INSIDE, helper.now);
+		return hits[1] and rules.gravest(hits).id or false;
+	end
+	assert.same({ "noted", "one" }, { met("night fal"), met("con") });
+	assert.same({ "noted", "noted", false }, { met("night"), met("night"), met("hello") });
 end);
 
 describe("the policy document", function()

@@ -226,7 +226,9 @@ end
 -- @param anchors list of { href, text }
 function M.lies(anchors, means)
 	for _, anchor in ipairs(anchors) do
-		local target, shown = M.found(anchor.href, means)[1], M.found(anchor.text, means)[1];
+		-- what stands before the last @ is a user of the host behind it (RFC 3986, 3.2)
+		local href = anchor.href:gsub("^(%s*[%w+.-]+:[/\\]*)[^/\\?#]*@", "%1");
+		local target, shown = M.found(href, means)[1], M.found(anchor.text, means)[1];
 		if target and shown and is_shown(shown, anchor.text) then
 			local there, here = bare(target.ascii), bare(shown.ascii);
 			if not (links.is_below(there, here) or links.is_below(here, there)) then return true; end

@@ -202,12 +202,16 @@ local function joined(self, stanza, found)
 	return keywords.prepare(before.folded .. " " .. found.text.folded .. cut), before;
 end
 
-local function remember(self, stanza, found, before)
+-- What was met in pieces is remembered too, so that it is not met again with each word that follows.
+local function remember(self, stanza, found, before, hits)
 	local folded = found.text.folded;
 	if stanza.name ~= "message" or not folded:find("%S") then return; end
+	local met = {};
+	for id in pairs(before and before.met or {}) do met[id] = true; end
+	for _, rule in ipairs(hits) do met[rule.id] = true; end
 	if before then folded = before.folded .. " " .. folded; end
 	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[\128-\191]+", ""); end
-	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now() });
+	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now(); met = met });
 end
 
 --- Which rules does this stanza meet?
@@ -230,16 +234,14 @@ function rules:met(stanza, seen, instant)
 		local hit = rule.about_files or rule.about_words or stanza.name == "message";
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
-		if hit and rule.about_words then hit = has_words(rule, found.text) or together ~= nil and has_words(rule, together); end
+		if hit and rule.about_words then
+			hit = has_words(rule, found.text) or together ~= nil and not before.met[rule.id] and has_words(rule, together);
+		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
 	if not self.about_words then return hits; end
-	if #hits == 0 then
-		remember(self, stanza, found, before);
-	elseif M.gravest(hits).action ~= "refuse" then
-		-- it has been read, and is not met again with the next word; what was refused has not, and the rest of it may follow
-		self.recent:set(key_of(stanza), nil);
-	end
+	-- what was refused has not been read, and what was said before it may still be completed
+	if #hits == 0 or M.gravest(hits).action ~= "refuse" then remember(self, stanza, found, before, hits); end
 	return hits;
 end
 
