@@ -42,6 +42,19 @@ for kind, texts in pairs(NOT_FOUND) do
 	end
 end
 
+it("marks, scores and votes are no card numbers", function()
+	local state = 20260102;
+	for _ = 1, 300 do
+		local marks = {};
+		for at = 1, 24 + state % 20 do
+			state = state * 16807 % 2147483647;
+			marks[at] = state % 5 + 1;
+		end
+		local text = "Ratings: " .. table.concat(marks, " ");
+		assert.is_false(found("card", text), text);
+	end
+end);
+
 describe("5,000 ordinary sentences in six languages", function()
 	-- made the same way each time: a generator of our own (Park and Miller)
 	local state = 20260101;

@@ -136,11 +136,10 @@ local function has_one(words, present)
 	return false;
 end
 
+-- All of them, or all but one at an end: a list of marks, scores or votes holds a number that fits somewhere in it.
 local function in_single(digits, kind)
-	for first = 1, #digits - kind.least + 1 do
-		for length = kind.least, math.min(kind.most, #digits - first + 1) do
-			if kind.check(digits:sub(first, first + length - 1)) then return true; end
-		end
+	for _, part in ipairs({ digits, digits:sub(2), digits:sub(1, -2) }) do
+		if #part >= kind.least and #part <= kind.most and kind.check(part) then return true; end
 	end
 	return false;
 end
