@@ -6,11 +6,12 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sallyport_archive import chain, holding, retention, seal
-from sallyport_archive.contents import Content, contents
-from sallyport_archive.places import ArchiveError, DayFile
+from sallyport_archive.contents import contents
+from sallyport_archive.places import ArchiveError
 from unit.archive_host import ALICE, BOB, CARL, LogHost, event
 
 OLD, FRESH = "2026-01-01", "2026-03-25"
@@ -269,7 +270,7 @@ def test_a_run_that_died_is_finished(host: LogHost, monkeypatch: pytest.MonkeyPa
     assert not [path for path in host.places.hosts.rglob("*") if path.name.endswith(".new")]
 
 
-FORGED = {
+FORGED: dict[str, dict[str, Any]] = {
     "a change": {"kept": {"size": 5, "lines": 1, "sha256": "0" * 64}},
     "a day": {"kept": None},
     "a rule that is none": {"kept": None, "rule": "because"},
@@ -304,7 +305,7 @@ def test_what_was_removed_is_counted_by_rule(host: LogHost) -> None:
 def test_a_hold_that_comes_while_files_are_removed_counts(host: LogHost, monkeypatch: pytest.MonkeyPatch) -> None:
     swap = retention._swap
 
-    def and_hold(file: DayFile, kept: Content) -> None:
+    def and_hold(file: Any, kept: Any) -> None:
         swap(file, kept)
         monkeypatch.setattr(retention, "_swap", swap)
         hold(host, ALICE)
