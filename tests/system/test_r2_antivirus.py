@@ -49,9 +49,9 @@ def _scan(machine: Any, files: Mapping[str, bytes]) -> dict[str, str]:
         packed = base64.b64encode(zipped(*((short, files[name]) for short, name in names.items()))).decode()
         done = machine.run("python3 -c %s %s %s", UNPACK, packed, folder)
         assert done.rc == 0, done.stderr
-        said = machine.run("clamdscan --fdpass --no-summary %s", folder)
+        said = machine.run("timeout 60 clamdscan --fdpass --no-summary %s", folder)
         # a folder is scanned like each of its files; what is well is named in a second look
-        each = machine.run("cd %s && clamdscan --fdpass --no-summary *", folder).stdout
+        each = machine.run("cd %s && timeout 60 clamdscan --fdpass --no-summary *", folder).stdout
         found = re.findall(r"/(f\d+): (.*?)(?: FOUND)?$", each, re.MULTILINE)
         assert len(found) == len(files), f"not all were scanned: {said.stdout[-300:]}{said.stderr[-300:]}"
         return {names[short]: what for short, what in found}
@@ -105,7 +105,7 @@ def _sources(facts: SiteFacts) -> dict[str, Any]:
     tried_from="im_internal",
     breakage=Breakage(
         command=f"mkdir -p {KEPT} && mv {SETS}/demo.ndb {KEPT}/ && printf 'X.Y:0:*:736f6d657468696e67\\n' "
-        f">{SETS}/demo.ndb && {AGAIN}",
+        f">{SETS}/demo.ndb && chmod 644 {SETS}/demo.ndb && {AGAIN}",
         undo=f"mv {KEPT}/demo.ndb {SETS}/ && rmdir {KEPT} && {AGAIN}",
     ),
 )
