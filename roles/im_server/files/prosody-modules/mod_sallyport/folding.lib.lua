@@ -10,20 +10,23 @@ local letters = module:require "alike";
 local M = {};
 module.sallyport_folding = M;
 
--- What a reader does not see, but a program that looks for a name would stumble over: first and last mark of each range.
+-- What a reader does not see, but a program that looks for a name would stumble over: first and last mark of each range
+-- (Unicode's Default_Ignorable_Code_Point, and what separates lines).
 local UNSEEN = {
 	{ 0xAD, 0xAD }, -- soft hyphen
 	{ 0x34F, 0x34F }, -- grapheme joiner
 	{ 0x61C, 0x61C }, -- Arabic letter mark
 	{ 0x115F, 0x1160 }, { 0x3164, 0x3164 }, { 0xFFA0, 0xFFA0 }, -- fillers of Hangul
 	{ 0x17B4, 0x17B5 }, -- vowels of Khmer that nobody writes
-	{ 0x180B, 0x180E }, -- Mongolian selectors and vowel separator
+	{ 0x180B, 0x180F }, -- Mongolian selectors and vowel separator
 	{ 0x200B, 0x200F }, -- zero width, directions
 	{ 0x2028, 0x202E }, -- separators, directions
 	{ 0x2060, 0x206F }, -- joiners, isolates
 	{ 0xFE00, 0xFE0F }, -- variation selectors
 	{ 0xFEFF, 0xFEFF }, -- byte order mark
-	{ 0xE0000, 0xE007F }, { 0xE0100, 0xE01EF }, -- tags, more selectors
+	{ 0xFFF0, 0xFFFB }, -- reserved, notes between lines
+	{ 0x1BCA0, 0x1BCA3 }, { 0x1D173, 0x1D17A }, -- of shorthand, of music
+	{ 0xE0000, 0xE0FFF }, -- tags, more selectors, reserved
 };
 
 -- Strokes and dots upon other letters that no language needs in so many.
