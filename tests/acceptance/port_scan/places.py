@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent
 # far from what the demo and Docker itself give away
 LAST_NUMBER = 0xC8
 REFUSALS = ("refused_input", "refused_forward", "refused_consumer")
-PATIENCE_SECONDS = 900
+PATIENCE_SECONDS = 2700
 
 
 def docker(*words: str) -> str:
