@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from acceptance.demo_site import Demo
 from acceptance.outside_talk import Talk, signed_up, talking
+from event_lines import whole_lines
 from system.reach import connect
 from system.talk import Client, fresh
 
@@ -162,8 +163,9 @@ def send_all(sender: Client, kinds: tuple[Kind, ...], count: int, words: dict[st
 
 def lines_of(machine: Any, path: str, wanted: dict[str, Kind]) -> list[str]:
     """Return the lines of events that have one of these ids."""
-    text = machine.run(f'cat {path} | grep -F \'"stanza_id":"mix-\'').stdout
-    return [line for line in text.splitlines() if json.loads(line)["stanza_id"] in wanted]
+    # sed adds no line feed to a line that has none yet
+    read = machine.run(f'cat {path} | sed -n \'/"stanza_id":"mix-/p\'').stdout
+    return [line for line in whole_lines(read) if json.loads(line)["stanza_id"] in wanted]
 
 
 def told(line: str) -> tuple[str, str, str]:

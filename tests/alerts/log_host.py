@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
 from engine import DOCKER
+from event_lines import whole_lines
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -215,7 +216,7 @@ class LogHost:
     def messages(self) -> list[dict[str, str]]:
         """Return the IM messages that came."""
         # a library says something of its own first
-        lines = self.sh("cat /root/im.jsonl").splitlines()
+        lines = whole_lines(self.sh("cat /root/im.jsonl"))
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def arrives(self, words: str, *, by: str, seconds: float = 40) -> str:

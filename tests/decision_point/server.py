@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import DOCKER
+from event_lines import whole_lines
 
 from decision_point.client import DOMAIN, FILES, ROOMS, Client, Stream
 
@@ -285,8 +286,8 @@ class Server:
         Unless a kind or the server is named, those are left out that come by signing in, searching archives, and
         entering and leaving rooms.
         """
-        text = self.ask(f"tail -c +{self.offset + 1} {EVENTS_PATH}")
-        found = [json.loads(line) for line in text.split("\n") if line]
+        read = self.ask(f"tail -c +{max(self.offset, 1)} {EVENTS_PATH}")
+        found = [json.loads(line) for line in whole_lines(read, cut=self.offset > 0)]
         fields = {key.rstrip("_"): value for key, value in wanted.items()}
         if not fields.keys() & {"kind", "server"}:
             found = [event for event in found if not _is_usual(event)]

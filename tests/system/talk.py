@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from event_lines import whole_lines
 from probe.remote import Probe, ProbeError
 from probe.stream import condition
 from system.site_facts import Service
@@ -176,8 +177,8 @@ class Events:
 
     def since(self, mark: int) -> list[dict[str, Any]]:
         """Return the events written after a mark."""
-        text = self.server.run(f"tail -c +{mark + 1} %s", EVENTS).stdout
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        read = self.server.run(f"tail -c +{max(mark, 1)} %s", EVENTS).stdout_bytes.decode(errors="replace")
+        return [json.loads(line) for line in whole_lines(read, cut=mark > 0)]
 
     def of(self, mark: int, stanza_id: str) -> list[dict[str, Any]]:
         """Return the events of one stanza."""
