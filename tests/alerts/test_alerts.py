@@ -70,6 +70,7 @@ CASES: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "ssh": [said("sshd-session", SSH) for _ in range(12)],
     "archive": [said("sallyport-archive", "verify: seal 7 is missing", severity="err")],
     "queue": [said("ship-events", "the log host has taken no event for 12 minutes, 9 bytes wait: x", severity="alert")],
+    "damaged": [said("ship-events", "/x.gz is damaged: after 9 bytes of events it is cut off; x", severity="alert")],
     "desktop": [said("admission", "desk: not admitted: firewall: is off")],
     # states: each was bad long ago, and still is
     "signatures": [health(LONG_AGO, antivirus={**SOUND["antivirus"], "stale": True})],

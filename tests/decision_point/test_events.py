@@ -113,16 +113,23 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
     assert bob.bodies() == ["again"]
 
 
-def test_too_much_waits_for_the_log_host(server: Server) -> None:
+@pytest.mark.parametrize("mark", ["touch --date=@0 mark", "rm mark", "touch --date=-6min mark"])
+def test_nobody_says_that_the_log_host_has_room(server: Server, mark: str) -> None:
+    """Too much waits; or what must say that there is room did not start; or it was stopped."""
     alice, bob = server.client("alice"), server.client("bob")
-    server.sh("mkdir -p /run/sallyport; touch /run/sallyport/log-full; sleep 1.1")
+    server.sh("mkdir -p /run/sallyport; cd /run/sallyport; ln -s mark log-room; touch mark; sleep 1.1")
     try:
+        alice.message(bob.bare, "<body>room</body>")
+        alice.settle()
+        bob.settle()
+        assert bob.bodies() == ["room"]
+        server.sh(f"cd /run/sallyport; {mark}; sleep 1.1")
         server.mark()
         number = alice.message(bob.bare, "<body>too much</body>")
         alice.settle()
         bob.settle()
         assert error_of(alice.find("message", id=number, type="error")[0])[:2] == ("wait", "resource-constraint")
-        assert bob.bodies() == []
+        assert bob.bodies() == ["room"]
         event = server.events(kind="message")[-1]
         assert (event["verdict"], event["rule"]) == ("refused", "log")
     finally:
@@ -130,7 +137,7 @@ def test_too_much_waits_for_the_log_host(server: Server) -> None:
     alice.message(bob.bare, "<body>again</body>")
     alice.settle()
     bob.settle()
-    assert bob.bodies() == ["again"]
+    assert bob.bodies() == ["room", "again"]
 
 
 def test_a_full_disk(server: Server) -> None:

@@ -3,7 +3,7 @@ local helper = dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") ..
 local events = helper.load("sallyport", "events");
 
 describe("the event file", function()
-	local files, clock, fail, identity;
+	local files, clock, fail, identity, said;
 
 	local function means()
 		return {
@@ -11,6 +11,7 @@ describe("the event file", function()
 			valid_utf8 = function(text) return not text:find("\255", 1, true); end;
 			encode = function(event) return event.kind .. event.reason .. event.time; end;
 			identity = function() return identity; end;
+			room = function() return said; end;
 			open = function()
 				if fail == "open" then return nil, "no permission"; end
 				local file = { writes = {} };
@@ -27,7 +28,7 @@ describe("the event file", function()
 		};
 	end
 
-	before_each(function() files, clock, fail, identity = {}, 1000, nil, "a"; end);
+	before_each(function() files, clock, fail, identity, said = {}, 1000, nil, "a", nil; end);
 
 	it("gets one whole line by one write", function()
 		local log = events.new("x", means());
@@ -49,18 +50,25 @@ describe("the event file", function()
 		assert.equal(1, #files[2].writes);
 	end);
 
-	it("is full while there is a mark that says so, and looks for it once a second", function()
-		local log = events.new("x", means(), "mark");
-		identity = nil;
+	it("is full unless somebody who must say so has said lately that there is room; it asks once a second", function()
+		local log = events.new("x", means());
 		assert.is_false(log:full());
-		identity = "a";
+		said = 0;
 		clock = clock + 0.5;
 		assert.is_false(log:full());
 		clock = clock + 0.6;
 		assert.is_true(log:full());
-		identity = nil;
+		said = clock;
+		clock = clock + 299;
+		assert.is_false(log:full());
+		clock = clock + 2;
+		assert.is_true(log:full());
+		-- after the clock was set back
+		said = clock + 301;
 		clock = clock + 1;
 		assert.is_false(log:full());
+		clock = clock - 2;
+		assert.is_true(log:full());
 	end);
 
 	it("says when it cannot be written", function()

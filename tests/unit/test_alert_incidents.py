@@ -258,6 +258,16 @@ def test_events_that_wait() -> None:
     assert watch.told() == [(OVER, "queue", "events")]
 
 
+def test_events_that_are_damaged() -> None:
+    watch = Watch()
+    line = {"time": MOMENT, "host": "im-int", "program": "ship-events", "severity": "alert"}
+    message = "/var/log/prosody/im-events.jsonl-20270101.gz is damaged: after 9 bytes of events it is cut off; kept"
+    watch.line("system", "im-int", **line | {"program": "other"}, message=message)
+    assert watch.told() == []
+    watch.line("system", "im-int", **line, message=message)
+    assert watch.told() == [(OPENED, "damaged", "/var/log/prosody/im-events.jsonl-20270101.gz")]
+
+
 def test_a_desktop() -> None:
     watch = Watch()
     watch.line("system", "im-int", **ADMISSION, message="desk: admitted at 10.0.2.21")

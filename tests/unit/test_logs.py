@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,78 @@ def test_a_file_and_its_packed_copy_are_one(events: Path) -> None:
     assert ship.files_of(str(events)) == [str(away), str(events)]
 
 
+HARMS: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda packed: packed[: len(packed) // 2],
+    "nothing": lambda packed: b"",
+    "no header": lambda packed: b"x" * len(packed),
+    "a wrong sum": lambda packed: packed[:-6] + b"xx" + packed[-4:],
+    "a hole": lambda packed: packed[: len(packed) // 2] + b"\xff" * 40 + packed[len(packed) // 2 + 40 :],
+    "garbage behind it": lambda packed: packed + b"garbage",
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_packed_file_holds_up_nothing(
+    tmp_path: Path, events: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], harm: str
+) -> None:
+    monkeypatch.setattr(ship, "KEPT", str(tmp_path / "damaged"))
+    write(events, 1)
+    before = put_away(events, 1, packed=True)
+    # of such a size that it is unpacked in several pieces
+    write(events, *(int.from_bytes(hashlib.sha256(b"%d" % number).digest()) for number in range(2000)))
+    lines = events.read_bytes().splitlines()
+    bad = put_away(events, 2, packed=True)
+    bad.write_bytes(HARMS[harm](bad.read_bytes()))
+    os.utime(bad, (time.time() - 60, time.time() - 60))
+    write(events, 8)
+    put_away(events, 3, packed=True)
+    write(events, 9)
+    position = position_at(tmp_path)
+    found = ship.Events(str(events), position).lines(10000)
+    read = [line for line, _first, _offset in found]
+    assert read[0] == b'{"id":"1"}'
+    assert read[-2:] == [b'{"id":"8"}', b'{"id":"9"}']
+    whole = read[1:-2]
+    assert whole == lines[: len(whole)] or harm == "a hole"
+    least, most = {"cut off": (950, 1050), "nothing": (0, 0), "no header": (0, 0), "a hole": (950, 2000)}.get(
+        harm, (2000, 2000)
+    )
+    assert least <= len(whole) <= most
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"<1>{bad} is damaged: after {found[-3][2] if whole else 0} bytes of events ")
+    assert (tmp_path / "damaged" / bad.name).read_bytes() == bad.read_bytes()
+    # told once; and from before it, behind it, or within it, nothing is left out
+    for number, rest in ((0, len(whole) + 2), (len(found) - 3, 2), (len(found) - 2, 1)):
+        position.note(*found[number][1:])
+        assert len(ship.Events(str(events), position_at(tmp_path)).lines(10000)) == rest
+    assert capsys.readouterr().out == ""
+    assert ship.waiting(str(events), position) > 0
+    assert before.exists()
+
+
+def test_a_damaged_file_of_which_no_copy_can_be_kept(
+    tmp_path: Path, events: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(ship, "KEPT", str(tmp_path / "file" / "damaged"))
+    write(events, 1)
+    bad = put_away(events, 1, packed=True)
+    bad.write_bytes(b"")
+    os.utime(bad, (time.time() - 60, time.time() - 60))
+    write(events, 2)
+    assert all_of(events, position_at(tmp_path)) == "2"
+    assert "no copy is kept: " in capsys.readouterr().out
+
+
+def test_a_packed_file_of_two_parts(tmp_path: Path, events: Path) -> None:
+    write(events, 1)
+    away = put_away(events, 1, packed=True)
+    away.write_bytes(away.read_bytes() + gzip.compress(b'{"id":"2"}\n'))
+    os.utime(away, (time.time() - 60, time.time() - 60))
+    write(events, 3)
+    assert all_of(events, position_at(tmp_path)) == "1 2 3"
+
+
 def test_how_much_waits(tmp_path: Path, events: Path) -> None:
     position = position_at(tmp_path)
     assert ship.waiting(str(events), position) == 0
@@ -228,37 +301,60 @@ def test_how_much_waits(tmp_path: Path, events: Path) -> None:
     assert ship.waiting(str(events), position) == size // 2
 
 
-@pytest.mark.parametrize("choice", ["refuse", "alarm"])
-def test_when_too_much_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], choice: str
+def test_a_mark_is_fresh_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mark = tmp_path / "full"
-    monkeypatch.setattr(ship, "FULL", str(mark))
-    settings = {"queue_megabytes": 1, "when_full": choice}
+    mark = tmp_path / "room"
+    monkeypatch.setattr(ship, "ROOM", str(mark))
+    settings = {"queue_megabytes": 1}
     megabyte = 1024 * 1024
     watch = ship.Watch(settings)
+    assert not mark.exists(), "nothing is known yet"
     seen = []
     for part in (0.5, 0.89, 0.91, 0.85, 0.95, 0.79, 0.85):
         watch.look(int(part * megabyte), "")
-        seen.append(mark.exists())
-    full = [False, False, True, True, True, False, False]
-    assert seen == (full if choice == "refuse" else [False] * 7)
+        seen.append(time.time() - mark.stat().st_mtime < 5)
+    assert seen == [True, True, False, False, False, True, True]
     said = capsys.readouterr().out.splitlines()
     assert [line[:3] for line in said] == ["<1>", "<5>"]
-    # a restart keeps it, another choice of the site ends it
-    mark.touch()
-    assert ship.Watch({**settings, "when_full": "refuse"}).full
-    assert not ship.Watch({**settings, "when_full": "alarm"}).refuses
-    assert not mark.exists()
+    # what is fresh is made fresh again, and a restart keeps that there is no room
+    os.utime(mark, (1000, 1000))
+    watch.look(0, "")
+    assert time.time() - mark.stat().st_mtime < 5
+    watch.look(megabyte, "")
+    after = ship.Watch(settings)
+    after.look(int(0.85 * megabyte), "")
+    assert mark.stat().st_mtime == 0
+
+
+def test_the_mark_is_there_before_the_log_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `waiting` says how much there is, without a word to the log host."""
+    write(tmp_path / "im-events.jsonl", 1, 2)
+    settings = {"queue_megabytes": 1, "events": str(tmp_path / "im-events.jsonl")}
+    (tmp_path / "events.json").write_text(json.dumps(settings))
+    for name, file in (("SETTINGS", "events.json"), ("STATE", "position.json"), ("ROOM", "room")):
+        monkeypatch.setattr(ship, name, str(tmp_path / file))
+    called: list[str] = []
+
+    def connect(_: Any) -> None:
+        called.append("room" if (tmp_path / "room").exists() else "nothing")
+        raise SystemExit
+
+    monkeypatch.setattr(ship, "LogHost", connect)
+    ship.main(["waiting"])
+    assert called == []
+    with pytest.raises(SystemExit):
+        ship.main([])
+    assert called == ["room"]
 
 
 def test_a_person_is_told_when_the_log_host_is_away_for_long(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ship, "FULL", str(tmp_path / "full"))
+    monkeypatch.setattr(ship, "ROOM", str(tmp_path / "room"))
     now = [1000.0]
     monkeypatch.setattr(ship.time, "monotonic", lambda: now[0])
-    watch = ship.Watch({"queue_megabytes": 64, "when_full": "alarm"})
+    watch = ship.Watch({"queue_megabytes": 64})
     for seconds in (10, ship.SILENCE + 1, ship.SILENCE + 60, ship.SILENCE + ship.HOUR + 60):
         now[0] = 1000.0 + seconds
         watch.look(7, "no route")

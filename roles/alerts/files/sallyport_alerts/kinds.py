@@ -123,6 +123,14 @@ KINDS = {
         "On {where}: sudo systemctl restart sallyport-events",
         look="on {where}: sudo journalctl --unit sallyport-events --since -1h",
     ),
+    "damaged": Kind(
+        title="Events that nobody can read any more",
+        means="A packed file of an IM server's events is damaged. What stood in it behind the damage is not on the log "
+        "host; all other events are.",
+        do="on {where}: see whether its disk fails: sudo journalctl -k -p err. When there is a backup of the file, put "
+        "it in its place; docs/logging.md says how to hand over from an earlier point.",
+        look="on {where}: sudo gzip --test {who}; sudo ls -l /var/lib/sallyport-events/damaged",
+    ),
     "disk": Kind(
         title="A disk is nearly full",
         means="When it is full, events cannot be written, and then no message is delivered.",

@@ -37,6 +37,8 @@ ADMISSION = re.compile(
 )
 WAITING = re.compile(r"has taken no event for|events wait for the log host|takes events again$")
 """What the role log_shipping says of events that are not taken, and of their end."""
+DAMAGED = re.compile(r"^(?P<file>\S+) is damaged: ")
+"""What it says of a file of events that it cannot read to its end."""
 TAKEN = re.compile(r"(takes events again|enough room again)$")
 LONGEST = 200
 REST = "*"
@@ -130,6 +132,8 @@ def findings(stream: str, host: str, record: Mapping[str, Any], now: float, days
     elif program == "sallyport-archive":
         if str(record.get("severity", "")).lower() in ERRORS:
             yield Finding("archive", EVENT, host, "messages", at, plain(message))
+    elif program == "ship-events" and (match := DAMAGED.match(message)):
+        yield Finding("damaged", EVENT, host, plain(match["file"]), at, plain(message))
     elif program == "ship-events" and WAITING.search(message):
         yield Finding("queue", GOOD if TAKEN.search(message) else BAD, host, "events", at, plain(message))
     elif program == "admission" and (match := ADMISSION.match(message)):

@@ -3,15 +3,19 @@
 
 local M = {};
 
+-- Seconds without news of room after which there is none: whoever says so does each few seconds, and at least each minute.
+local STALE = 300;
+
 local events = {};
 events.__index = events;
 
 --- @param path  the file
 -- @param means { open = io.open, now = function() -> seconds, identity = function(path) -> text or nil,
---               encode = function(table) -> JSON, valid_utf8 = function(text) -> boolean, uuid = function() -> text }
--- @param mark  a file that is there while too much waits for the log host
-function M.new(path, means, mark)
-	return setmetatable({ path = path; means = means; mark = mark; looked = 0; marked = -math.huge }, events);
+--               encode = function(table) -> JSON, valid_utf8 = function(text) -> boolean, uuid = function() -> text,
+--               room = function() -> when somebody said last that the log host's queue has room, 0 for never;
+--                                    nil where nobody has to }
+function M.new(path, means)
+	return setmetatable({ path = path; means = means; looked = 0; asked = -math.huge }, events);
 end
 
 -- A rotated file keeps its handle: look once a second whether the path still means the open file.
@@ -39,8 +43,9 @@ end
 --- Whether so much waits for the log host that the site wants nothing more to be sent (docs/logging.md).
 function events:full()
 	local now = self.means.now();
-	if math.abs(now - self.marked) >= 1 then
-		self.marked, self.is_full = now, self.means.identity(self.mark) ~= nil;
+	if math.abs(now - self.asked) >= 1 then
+		local said = self.means.room();
+		self.asked, self.is_full = now, said ~= nil and math.abs(now - said) > STALE;
 	end
 	return self.is_full;
 end
