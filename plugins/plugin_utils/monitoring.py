@@ -18,6 +18,8 @@ WITNESS_UNIT = "sallyport-witness.service"
 """By what the gateway keeps the heads of the log host's archive, where there is one."""
 QUEUE = "/var/lib/sallyport-logs"
 """Where what the log host has not taken yet waits."""
+EVENTS_WAIT = "/run/sallyport-events/room"
+"""Where an IM server says how many bytes of events wait in their own file."""
 SCANNED = ("im_internal", "im_external", "desktops")
 """The groups whose hosts have a scanner for viruses."""
 COMMON_UNITS = ("chrony.service", "sallyport-firewall.service", "ssh.service")
@@ -55,13 +57,14 @@ def health(site: Site, host: Host) -> dict[str, Any]:
         host: the host, managed by the site.
 
     Returns:
-        host (its name), units (that must run), certificates (patterns of paths), queue (folder of logs that wait) and
-        scanner (whether it has one).
+        host (its name), units (that must run), certificates (patterns of paths), queue (folder of logs that wait),
+        events (file that says how much of them waits; empty without) and scanner (whether it has one).
     """
     scanner = host.group in SCANNED
+    events = bool(site.hosts_of(LOG_HOST)) and host.group in IM_SERVERS
     units = {*COMMON_UNITS, *UNITS.get(host.group, ()), *(SCANNER_UNITS if scanner else ())}
     if site.hosts_of(LOG_HOST):
-        units |= {"sallyport-logs.service", *(["sallyport-events.service"] if host.group in IM_SERVERS else [])}
+        units |= {"sallyport-logs.service", *(["sallyport-events.service"] if events else [])}
         units |= {WITNESS_UNIT} if host.group == GATEWAY else set()
     if host.group in ("im_internal", "im_external") and desktops.is_required(site):
         units.add("sallyport-admission.service")
@@ -70,6 +73,7 @@ def health(site: Site, host: Host) -> dict[str, Any]:
         "units": sorted(units),
         "certificates": [*CERTIFICATES],
         "queue": QUEUE,
+        "events": EVENTS_WAIT if events else "",
         "scanner": scanner,
     }
 

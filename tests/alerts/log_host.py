@@ -188,6 +188,7 @@ class LogHost:
                 "units": ["ssh.service", "chrony.service", "sallyport-alerts.service", "prometheus.service"],
                 "certificates": [AUTHORITY],
                 "queue": "/var/lib/sallyport-logs",
+                "events": "",
                 "scanner": False,
             },
         }

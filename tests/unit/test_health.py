@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.monitoring import health
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 from unit.host_programs import load_program
-from unit.sites import make_site
+from unit.sites import BASE_HOSTS, BASE_SITE, LOG_HOST, make_site
 
 program = load_program("roles/health/files/health")
 SETTINGS = {
@@ -21,6 +21,7 @@ SETTINGS = {
     "certificates": [],
     "scanner": True,
     "queue": "/nonexistent",
+    "events": "",
 }
 
 
@@ -67,6 +68,28 @@ def test_the_days_of_a_certificate(tmp_path: Path) -> None:
     found = program.certificates({"certificates": [f"{tmp_path}/*.pem"]}, time.time())
     assert len(found) == 1, "two names of one certificate"
     assert 4.9 < found[0]["days"] <= 5
+
+
+def test_what_waits_is_counted_with_the_events(tmp_path: Path) -> None:
+    """What waits in the file of events lies in no folder of the queue."""
+    (tmp_path / "queue").mkdir()
+    with (tmp_path / "queue" / "lines.1").open("wb") as stream:
+        stream.truncate(3 << 20)
+    settings = {**SETTINGS, "queue": str(tmp_path / "queue"), "events": str(tmp_path / "room")}
+    found = program.look(settings, 0)
+    assert found["queue_megabytes"] is None, "nobody has said how much it is"
+    assert any(fault.startswith("queue_megabytes: ") for fault in found["faults"])
+    (tmp_path / "room").write_text(f"{5 << 20}\n")
+    assert program.queue(settings) == 8
+    assert program.queue({**settings, "events": ""}) == 3
+
+
+def test_only_a_server_with_a_log_host_has_events_that_wait(tmp_path: Path) -> None:
+    bare = load(make_site(tmp_path / "bare"))
+    logged = load(make_site(tmp_path / "logged", BASE_SITE, BASE_HOSTS.replace("    gateway:", LOG_HOST)))
+    says = "/run/sallyport-events/room"
+    assert [health(site, site.host("im-int"))["events"] for site in (bare, logged)] == ["", says]
+    assert [health(logged, logged.host(name))["events"] for name in ("gw", "log")] == ["", ""]
 
 
 def test_what_cannot_be_found_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,18 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import LOG_INPUTS, log_inputs
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
-from unit.host_programs import load_program
+from unit.host_programs import ROOT, load_program
 from unit.sites import BASE_HOSTS, BASE_SITE, EXTERNAL_HOSTS, EXTERNAL_SITE, make_site, moment
 
 NOW = moment("2026-06-01")
@@ -105,6 +107,26 @@ def test_the_gateway_is_the_witness_of_the_log_host_alone(tmp_path: Path) -> Non
     certificates += [found["log_shipping"]["certificate"] for found in settings.values()]
     assert len({one["common_name"] for one in certificates}) == len(certificates)
     assert len({one["directory"] for one in certificates}) == 3
+
+
+def test_what_waits_already_needs_no_further_room(tmp_path: Path) -> None:
+    """The script that looks at the disk, with other paths: free room, the queue, and the events that wait."""
+    tasks = yaml.safe_load((ROOT / "roles/log_shipping/tasks/disk.yml").read_text(encoding="utf-8"))
+    script = tasks[0]["ansible.builtin.command"]["argv"][2].replace("/run/", f"{tmp_path}/run/")
+    script = script.replace("/var/lib", str(tmp_path))
+
+    def counted() -> list[int]:
+        done = subprocess.run(["sh", "-c", script], check=True, capture_output=True, text=True)
+        assert done.stderr == ""
+        return [int(line) for line in done.stdout.split()][1:]
+
+    assert counted() == []
+    (tmp_path / "run/sallyport-events").mkdir(parents=True)
+    (tmp_path / "run/sallyport-events/room").write_text(f"{900 << 20}\n")
+    assert counted() == [900]
+    (tmp_path / "sallyport-logs").mkdir()
+    (tmp_path / "sallyport-logs" / "lines").write_bytes(b"x" * (2 << 20))
+    assert counted() in ([2, 900], [3, 900])
 
 
 # --- the program that hands over events ---
@@ -328,7 +350,6 @@ def test_a_mark_is_fresh_while_there_is_room(
 
 
 def test_the_mark_is_there_before_the_log_host_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And `waiting` says how much there is, without a word to the log host."""
     write(tmp_path / "im-events.jsonl", 1, 2)
     settings = {"queue_megabytes": 1, "events": str(tmp_path / "im-events.jsonl")}
     (tmp_path / "events.json").write_text(json.dumps(settings))
@@ -341,11 +362,10 @@ def test_the_mark_is_there_before_the_log_host_is(tmp_path: Path, monkeypatch: p
         raise SystemExit
 
     monkeypatch.setattr(ship, "LogHost", connect)
-    ship.main(["waiting"])
-    assert called == []
     with pytest.raises(SystemExit):
-        ship.main([])
+        ship.main()
     assert called == ["room"]
+    assert (tmp_path / "room").read_text() == "22\n"
 
 
 def test_a_person_is_told_when_the_log_host_is_away_for_long(
