@@ -8,7 +8,7 @@ import json
 import pytest
 
 from archive.conftest import fill
-from archive.log_host import ALICE, AS_ARCHIVE, BOB, CARL, DAY, HOSTS, LogHost, event, lines
+from archive.log_host import ALICE, AS_ARCHIVE, BOB, CARL, DAY, HOSTS, SQL, LogHost, event, lines
 
 OLD = "2020-01-01"
 
@@ -45,6 +45,18 @@ def test_each_use_is_noted_before_it_is_answered(full: LogHost) -> None:
         assert full.sh("ls -A /root | grep out2 || true") == ""
     finally:
         full.sh("mv /root/key /var/lib/sallyport-archive/key")
+
+
+def test_an_export_that_was_killed_is_noted(full: LogHost) -> None:
+    hold = "BEGIN; LOCK TABLE events; SELECT pg_sleep(6)"
+    command = f"sallyport-archive export --person {BOB} --reason killed --to /root/out"
+    done = full.run(
+        "sh", "-c", f"{SQL} -c '{hold}' & sleep 1; timeout --signal=KILL 3 {command}; code=$?; wait; exit $code"
+    )
+    assert done.returncode == 137, done.stdout + done.stderr
+    (noted,) = [json.loads(line) for line in full.sh("cat /var/log/sallyport/archive-use.jsonl").splitlines()]
+    assert (noted["command"], noted["asked"]["reason"]) == ("export", "killed")
+    assert "everything is as it was sealed" in full.ask("verify")
 
 
 def test_others_get_nothing(full: LogHost) -> None:

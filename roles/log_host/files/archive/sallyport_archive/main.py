@@ -144,9 +144,10 @@ def _export(asked: argparse.Namespace) -> int:
     words_said = {"case": asked.case, **_query(asked).as_dict(), "to": str(asked.to), "reason": asked.reason.strip()}
     export = Export(PLACES, asked.to)
     try:
+        # before anything is copied: a copy whose maker was killed is noted, too. How many it were, the manifest says
+        uses.asked(PLACES, "export", words_said)
         with database.connected() as connection:
             export.fill(search(connection, *[replace(query, oldest_first=True) for query in queries]))
-        uses.asked(PLACES, "export", words_said, export.count)
         said = {name: value for name, value in words_said.items() if value and name not in ("to", "reason")}
         export.finish(
             {
