@@ -84,6 +84,13 @@ def test_a_condition_is_a_boolean(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
+def test_a_task_that_check_mode_does_not_stop_is_a_command(task: Task) -> None:
+    if task.body.get("check_mode") is False:
+        modules = {key for key in task.body if key.startswith(("ansible.", "community.", "sallyport."))}
+        assert modules == {"ansible.builtin.command"}, f"{task}: modules know by themselves what check mode is"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=str)
 def test_a_task_is_named(task: Task) -> None:
     """An import of a playbook's part is named by what it imports."""
     if not any(key.endswith(("import_tasks", "include_tasks")) for key in task.body):
