@@ -9,10 +9,10 @@ import string
 from typing import Any
 
 import pytest
-from sallyport_alerts.incidents import MOST_OPEN, OPENED, OVER, REMINDER, Incidents
+from sallyport_alerts.incidents import MOST_OPEN, OPENED, OVER, REMINDER, SETTLE, Incidents
 from sallyport_alerts.kinds import DAY, HOUR, KINDS
-from sallyport_alerts.reading import GOOD, findings
-from sallyport_alerts.words import MOST, alert
+from sallyport_alerts.reading import GOOD, MOST_STATES, findings
+from sallyport_alerts.words import MOST, MOST_NAMED, alert
 from unit.sites import ROOT
 
 NOW = 1_800_000_000.0
@@ -97,7 +97,7 @@ def test_a_message_that_a_rule_of_the_site_refused() -> None:
     changes = watch.incidents.look(watch.now)
     (change,) = changes
     assert (change.incident.kind, change.incident.count) == ("rule", 1)
-    body = alert("demo", changes).body
+    body = alert("demo", changes, "page").body
     assert "card-numbers" in body
     assert "4111" not in body, "no text of a message"
     assert f"{1:036d}" in body, "the event's id"
@@ -203,7 +203,55 @@ def test_a_state_of_a_host(kind: str, who: str, bad: dict[str, Any], wait: float
     watch.health("gw")
     assert watch.told() == [], "another host is well"
     watch.health()
-    assert watch.told() == [(OVER, kind, who)]
+    assert watch.told() == [], "it may come back"
+    assert watch.told(SETTLE) == [(OVER, kind, who)]
+
+
+def test_a_state_that_comes_and_goes_is_one_incident() -> None:
+    watch = Watch()
+    full: dict[str, Any] = {"disks": [{**HEALTH["disks"][0], "free_percent": 9.9}]}
+    watch.health(**full)
+    told = watch.told()
+    for _ in range(30):
+        watch.health()
+        told += watch.told(SETTLE / 2)
+        # well again and again does not begin the time anew
+        watch.health()
+        told += watch.told(SETTLE / 2 - 1)
+        watch.health(**full)
+        told += watch.told(60)
+    assert told == [(OPENED, "disk", "/")]
+    watch.health()
+    changes = watch.incidents.look(watch.now + SETTLE)
+    assert [change.what for change in changes] == [OVER]
+    body = alert("demo", changes, "page").body
+    assert "it came back 30 times" in body
+    assert "Well:   since " in body
+    watch.health(**full)
+    assert watch.told(SETTLE) == [(OPENED, "disk", "/")], "after a quarter of an hour it is another one"
+
+
+def test_what_is_well_is_not_told_as_lasting() -> None:
+    watch = Watch()
+    watch.health(failed=["x.service"])
+    assert watch.told(180) == [(OPENED, "service", "x.service")]
+    watch.now += DAY - 60
+    watch.health()
+    assert watch.told(120) == []
+
+
+def test_states_without_end_are_bounded() -> None:
+    watch = Watch()
+    for number in range(300):
+        watch.line("system", "im-int", **ADMISSION, message=f"d{number}: not admitted: firewall: is off")
+    assert len(watch.incidents.open) == MOST_STATES
+    changes = watch.incidents.look(watch.now)
+    message = alert("demo", changes, "page of the day")
+    assert len(changes) == MOST_STATES
+    assert message.body.startswith(f"{MOST_STATES - MOST - MOST_NAMED} more, see the page: page of the day\n")
+    assert message.subject.endswith(f", and {MOST_STATES - 1} more")
+    assert message.body.count("ALERT: ") == MOST + MOST_NAMED
+    assert len(message.body) < 16000
 
 
 def test_what_a_host_could_not_look_at_ends_nothing() -> None:
@@ -255,7 +303,7 @@ def test_events_that_wait() -> None:
     watch.line(
         "system", "im-int", **line, message="7 bytes of events wait for the log host, of 1000: enough room again"
     )
-    assert watch.told() == [(OVER, "queue", "events")]
+    assert watch.told(SETTLE) == [(OVER, "queue", "events")]
 
 
 def test_events_that_are_damaged() -> None:
@@ -275,7 +323,7 @@ def test_a_desktop() -> None:
     assert watch.told(2 * DAY) == [], "it was switched off"
     assert watch.told(DAY) == [(OPENED, "desktop", "desk")]
     watch.line("system", "im-int", **ADMISSION, message="desk: admitted at 10.0.2.21")
-    assert watch.told() == [(OVER, "desktop", "desk")]
+    assert watch.told(SETTLE) == [(OVER, "desktop", "desk")]
     watch.line("system", "im-int", **ADMISSION, message="desk: not admitted: firewall: is off; disk: is open")
     assert watch.told() == [(OPENED, "desktop", "desk")], "what fails a check is told at once"
 
@@ -299,7 +347,7 @@ def test_a_flood_makes_one_message() -> None:
     assert len(changes) == MOST_OPEN + 1
     others = [change.incident for change in changes if change.incident.who == "others"]
     assert [one.count for one in others] == [(300 - MOST_OPEN) * 20]
-    message = alert("demo", changes)
+    message = alert("demo", changes, "page")
     assert message.body.count("Do: ") == MOST
     assert len(message.body) < 16000
 
@@ -316,7 +364,7 @@ def test_memory_is_bounded() -> None:
 def test_what_strangers_choose_is_shown_and_runs_nowhere() -> None:
     watch = Watch()
     watch.event(kind="stream", count=99, **{"from": "$(reboot)\x1b[2J`x`{where}"})
-    body = alert("demo", watch.incidents.look(watch.now)).body
+    body = alert("demo", watch.incidents.look(watch.now), "page").body
     assert "\x1b" not in body
     command = next(line for line in body.splitlines() if line.startswith("Look:"))
     assert shlex.split(command.removeprefix("Look:"))[-1].startswith("$(reboot)")

@@ -11,10 +11,12 @@ import pytest
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
-from sallyport_alerts import service
+from sallyport_alerts import service, words
 from sallyport_alerts.follow import Follower
+from sallyport_alerts.incidents import MOST_OPEN, SETTLE, Change, Incident
 from sallyport_alerts.mail import compose
 from sallyport_alerts.outbox import MOST, Outbox, Undelivered
+from sallyport_alerts.service import MOST_WITHHELD
 from sallyport_alerts.words import Message
 from unit.sites import BASE_HOSTS, BASE_SITE, LOG_HOST, PASSWORD, SECRETS, make_site, moment
 
@@ -57,6 +59,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.bodies: list[str] = []
         self.fails = False
 
     def __call__(self, content: dict[str, Any], _name: str) -> None:
@@ -64,6 +67,7 @@ class Relay:
             content["done"].append("first")
             raise Undelivered("no answer")
         self.sent.append(content["subject"])
+        self.bodies.append(content["body"])
 
 
 def test_what_does_not_go_waits_in_order(tmp_path: Path) -> None:
@@ -99,6 +103,7 @@ def watch(tmp_path: Path, now: float, *ways: Outbox) -> service.Service:
         "hosts": {"im-int": "im_internal", "desk": "desktops", "log": "log_host"},
         "certificate_days": 14,
         "prometheus_port": 0,
+        "messages_an_hour": 3,
         "logs": str(tmp_path / "hosts"),
         "pages": str(tmp_path / "pages"),
     }
@@ -121,7 +126,8 @@ def test_a_silent_host_is_told_over_a_restart_too(tmp_path: Path) -> None:
     again = watch(tmp_path, NOW + 320)
     with file.open("a") as stream:
         stream.write(json.dumps(line) + "\n")
-    assert told(again.look(NOW + 330)) == [("over", "log-gap", "log", "health")], "a restart ends nothing"
+    assert again.look(NOW + 330) == [], "a restart ends nothing, and it may come back"
+    assert again.incidents.open[json.dumps(["log-gap", "log", "health"])].over == NOW + 330
     assert not (tmp_path / "hosts" / "desk").exists()
 
 
@@ -143,7 +149,60 @@ def test_one_way_tells_of_the_other(tmp_path: Path) -> None:
     assert again.look(NOW + 126) == [], "a restart ends nothing"
     bad.fails = False
     assert mail.flush()
-    assert told(one.look(NOW + 130)) == [("over", "delivery", "log", "mail")]
+    assert one.look(NOW + 130) == []
+    assert ("over", "delivery", "log", "mail") in told(one.look(NOW + 130 + SETTLE))
+
+
+def infect(folder: Path, *numbers: int) -> None:
+    file = folder / "hosts" / "im-int" / DAY / "im.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as stream:
+        for number in numbers:
+            event = {"kind": "file", "rule": "virus", "verdict": "refused", "from": f"p{number}@x", "id": f"{number}"}
+            stream.write(json.dumps(event) + "\n")
+
+
+def test_only_so_many_messages_go_within_an_hour(tmp_path: Path) -> None:
+    relay = Relay()
+    box = Outbox("mail", tmp_path / "mail", relay)
+    for number in range(30):
+        infect(tmp_path, number)
+        # started anew each time: what waits is kept
+        watch(tmp_path, NOW, box).look(NOW + 60 * number)
+        box.flush()
+    assert len(relay.sent) == 3
+    assert not relay.bodies[1].startswith("So many")
+    assert relay.bodies[2].startswith("So many messages went within an hour that the next one goes at 2027-01-15 09:00")
+    assert f"pages/{DAY}.html on log" in relay.bodies[2]
+    assert len((tmp_path / f"history-{DAY}.jsonl").read_text().splitlines()) == MOST_OPEN + 3, "the page has all"
+    one = watch(tmp_path, NOW, box)
+    one.look(NOW + 3599)
+    box.flush()
+    assert len(relay.sent) == 3
+    one.look(NOW + 3600)
+    box.flush()
+    assert relay.sent[3].endswith(f", and {MOST_OPEN + 3 - 3 - 1} more"), "two silent hosts are among them"
+    assert "p3@x" in relay.bodies[3]
+    assert one.withheld == []
+    infect(tmp_path, 99)
+    one.look(NOW + 3610)
+    box.flush()
+    assert len(relay.sent) == 4, "nor more within the next one"
+
+
+def test_what_waits_for_the_next_message_is_bounded(tmp_path: Path) -> None:
+    one = watch(tmp_path, NOW)
+    incident = Incident("infected", "im-int", "x", NOW, NOW)
+    one.sent = [NOW, NOW, NOW]
+    for _ in range(5):
+        one._alert([Change("opened", incident)] * 100, NOW)
+    assert (len(one.withheld), one.unnamed) == (MOST_WITHHELD, 500 - MOST_WITHHELD)
+    relay = Relay()
+    one.ways = [Outbox("mail", tmp_path / "mail", relay)]
+    one._alert([], NOW + 3600)
+    one.ways[0].flush()
+    assert relay.sent[0].endswith(", and 499 more")
+    assert relay.bodies[0].startswith(f"{500 - words.MOST - words.MOST_NAMED} more, see the page: ")
 
 
 def test_the_mail_of_the_day_goes_once(tmp_path: Path) -> None:

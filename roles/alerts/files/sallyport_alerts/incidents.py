@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sallyport_alerts.kinds import DAY, KINDS
-from sallyport_alerts.reading import BAD, EVENT, GOOD, REST, Finding
+from sallyport_alerts.kinds import DAY, KINDS, MINUTE
+from sallyport_alerts.reading import BAD, EVENT, GOOD, MOST_STATES, REST, Finding
 
 OPENED, REMINDER, OVER = "opened", "reminder", "over"
 MOST_OPEN = 20
 """So many incidents of one kind on one host are told each; a flood of further ones is told as one."""
+SETTLE = 15 * MINUTE
+"""So long a state that was told must be well; when it comes back before, it is the same incident."""
 MOST_COUNTED = 1000
 MOST_SEEN = 5000
 MOST_IDS = 5
@@ -37,7 +39,8 @@ class Incident:
         hold: seconds that it must last before a person is told.
         ids: ids of its newest events.
         told: when a person was told last; None before.
-        over: whether it has ended.
+        over: since when it is well, in seconds since 1970; 0 while it is not.
+        returned: how often it came back.
     """
 
     kind: str
@@ -51,7 +54,8 @@ class Incident:
     hold: int = 0
     ids: list[str] = field(default_factory=list)
     told: float | None = None
-    over: bool = False
+    over: float = 0.0
+    returned: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,24 +103,30 @@ class Incidents:
                 del self.seen[next(iter(self.seen))]
         key = json.dumps([finding.kind, finding.where, finding.who])
         if finding.state == GOOD:
-            self._end(finding, key)
+            self._end(finding, key, now)
         elif finding.state == BAD:
-            incident = self.open.get(key) or self._new(key, finding, BAD)
+            incident = self.open.get(key)
+            if incident is None:
+                if len(self._same(finding)) >= MOST_STATES:
+                    return
+                incident = self._new(key, finding, BAD)
             incident.hold = KINDS[finding.kind].hold if finding.hold is None else finding.hold
             self._seen(incident, finding, now, 1)
         else:
             self._count(finding, key, now)
 
-    def _end(self, finding: Finding, key: str) -> None:
-        if finding.who != REST:
-            if key in self.open:
-                self.open[key].over = True
-            return
-        named = {*json.loads(finding.says)}
-        for incident in self.open.values():
-            same = (incident.kind, incident.where) == (finding.kind, finding.where)
-            if same and incident.state == BAD and incident.who not in named:
-                incident.over = True
+    def _same(self, finding: Finding) -> list[Incident]:
+        """Return what is open of the same kind on the same host."""
+        return [one for one in self.open.values() if (one.kind, one.where) == (finding.kind, finding.where)]
+
+    def _end(self, finding: Finding, key: str, now: float) -> None:
+        if finding.who == REST:
+            named = {*json.loads(finding.says)}
+            ended = [one for one in self._same(finding) if one.state == BAD and one.who not in named]
+        else:
+            ended = [self.open[key]] if key in self.open else []
+        for incident in ended:
+            incident.over = incident.over or now
 
     def _new(self, key: str, finding: Finding, state: str, since: float | None = None) -> Incident:
         begun = finding.at if since is None else since
@@ -128,7 +138,8 @@ class Incidents:
         incident.last = now
         incident.count += count
         incident.says = finding.says
-        incident.over = False
+        incident.returned += incident.over > 0
+        incident.over = 0.0
         if finding.id:
             incident.ids = [*incident.ids, finding.id][-MOST_IDS:]
 
@@ -148,8 +159,7 @@ class Incidents:
                 del self.counts[next(iter(self.counts))]
             return
         others = json.dumps([finding.kind, finding.where, OTHERS])
-        same = [one for one in self.open.values() if (one.kind, one.where) == (finding.kind, finding.where)]
-        if len(same) >= MOST_OPEN:
+        if len(self._same(finding)) >= MOST_OPEN:
             finding = dataclasses.replace(finding, who=OTHERS, says=f"{finding.who}: {finding.says}")
             incident = self.open.get(others) or self._new(others, finding, EVENT)
         else:
@@ -167,9 +177,12 @@ class Incidents:
         """
         changes = []
         for key, incident in [*self.open.items()]:
-            ended = incident.over or (incident.state == EVENT and now - incident.last >= KINDS[incident.kind].quiet)
-            if ended and (incident.told is not None or incident.state == BAD):
+            if incident.state == EVENT:
+                ended = incident.told is not None and now - incident.last >= KINDS[incident.kind].quiet
+            else:
                 # a state that ended before anybody was told is nobody's business any more
+                ended = incident.over > 0 and (incident.told is None or now - incident.over >= SETTLE)
+            if ended:
                 del self.open[key]
                 if incident.told is not None:
                     changes.append(Change(OVER, incident))
@@ -177,7 +190,7 @@ class Incidents:
                 if now - incident.since >= incident.hold:
                     incident.told = now
                     changes.append(Change(OPENED, incident))
-            elif now - incident.told >= DAY:
+            elif now - incident.told >= DAY and not incident.over:
                 incident.told = now
                 changes.append(Change(REMINDER, incident))
         return changes

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import http.client
 import json
@@ -17,7 +18,8 @@ from typing import Any
 
 from sallyport_alerts import mail, words
 from sallyport_alerts.follow import Follower
-from sallyport_alerts.incidents import Change, Incidents
+from sallyport_alerts.incidents import Change, Incident, Incidents
+from sallyport_alerts.kinds import HOUR
 from sallyport_alerts.outbox import Outbox, write
 from sallyport_alerts.reading import BAD, GOOD, REST, Finding, findings
 
@@ -29,6 +31,8 @@ DELIVERY_SECONDS = 120
 METRICS_SECONDS = 60
 DAILY_HOUR = 6
 """UTC; from then on the mail of the day goes."""
+MOST_WITHHELD = 200
+"""So many changes wait for the next message; of further ones it has the number."""
 HISTORY_DAYS = 400
 SECRETS = Path("/etc/sallyport/alerts")
 """Where `mail-password` and `im-password` lie."""
@@ -61,6 +65,10 @@ class Service:
         self.day = state.get("day", day_of(now))
         self.mailed = state.get("mailed", day_of(now - 86400))
         self.heard: dict[str, float] = state.get("heard", {})
+        # when messages went within the last hour, and what waits for the next one
+        self.sent: list[float] = state.get("sent", [])
+        self.withheld = [Change(what, Incident(**one)) for what, one in state.get("withheld", [])]
+        self.unnamed: int = state.get("unnamed", 0)
         self.metrics_asked = 0.0
         self.kept = ""
 
@@ -142,7 +150,7 @@ class Service:
         changes = self.incidents.look(now)
         if changes:
             self._note(changes, now)
-            self._tell(words.alert(self.settings["site"], changes), now)
+        self._alert(changes, now)
         self._daily(now)
         # last: what is told twice after a crash is better than what is never told
         self._keep()
@@ -156,10 +164,32 @@ class Service:
             "day": self.day,
             "mailed": self.mailed,
             "heard": self.heard,
+            "sent": self.sent,
+            "withheld": [[change.what, dataclasses.asdict(change.incident)] for change in self.withheld],
+            "unnamed": self.unnamed,
         }
         if (text := json.dumps(state)) != self.kept:
             write(self.folder / "state.json", state)
             self.kept = text
+
+    def _alert(self, changes: list[Change], now: float) -> None:
+        """Tell what changed, in one message with what had to wait; only so many go within an hour."""
+        # as it is now: the incident goes on
+        self.withheld += [Change(change.what, dataclasses.replace(change.incident)) for change in changes]
+        self.unnamed += len(self.withheld[MOST_WITHHELD:])
+        del self.withheld[MOST_WITHHELD:]
+        self.sent = [at for at in self.sent if 0 <= now - at < HOUR]
+        most = self.settings["messages_an_hour"]
+        if not self.withheld or len(self.sent) >= most:
+            return
+        self.sent.append(now)
+        page = f"{self.settings['pages']}/{day_of(now)}.html on {self.settings['host']}"
+        until = self.sent[0] + HOUR if len(self.sent) >= most else 0
+        self._tell(
+            words.alert(self.settings["site"], self.withheld, page, unnamed=self.unnamed, until=until),
+            now,
+        )
+        self.withheld, self.unnamed = [], 0
 
     def _tell(self, message: words.Message, now: float) -> None:
         print(f"<5>{message.subject}", file=sys.stderr, flush=True)
@@ -207,7 +237,7 @@ class Service:
         except (OSError, ValueError):
             return
         self.mailed = yesterday
-        told = [one for one in self.incidents.open.values() if one.told is not None]
+        told = [one for one in self.incidents.open.values() if one.told is not None and not one.over]
         message = words.daily(self.settings["site"], self.settings["host"], str(page), totals, told)
         for way in self.ways:
             if way.name == "mail":

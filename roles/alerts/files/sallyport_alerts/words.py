@@ -16,6 +16,8 @@ from sallyport_alerts.reading import EVENT
 HEAD = {OPENED: "ALERT", REMINDER: "STILL", OVER: "OVER"}
 MOST = 10
 """So many incidents are told in full in one message; of the rest it has the names."""
+MOST_NAMED = 20
+"""So many names; of the others it has the number."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,10 @@ def line(change: Change) -> str:
 
 
 def _often(incident: Incident) -> str:
-    return f"{incident.count} times" if incident.state == EVENT else "a state, looked at each minute"
+    if incident.state == EVENT:
+        return f"{incident.count} times"
+    again = f"; it came back {incident.returned} times" if incident.returned else ""
+    return f"a state, looked at each minute{again}"
 
 
 def section(change: Change) -> str:
@@ -53,6 +58,8 @@ def section(change: Change) -> str:
         f"Since:  {instant(incident.since)}",
         f"Often:  {_often(incident)}",
     ]
+    if change.what == OVER and incident.over:
+        lines.append(f"Well:   since {instant(incident.over)}")
     if change.what != OVER:
         lines += [f"Means:  {kind.means}", f"Do:     {kind.do.format(**names)}", f"Look:   {kind.look.format(**names)}"]
     if incident.ids:
@@ -60,19 +67,32 @@ def section(change: Change) -> str:
     return "\n".join(lines)
 
 
-def alert(site: str, changes: Sequence[Change]) -> Message:
+def alert(site: str, changes: Sequence[Change], page: str, *, unnamed: int = 0, until: float = 0) -> Message:
     """Write one message for all that changed at a time.
 
     Args:
         site: name of the site.
         changes: at least one; what began comes first.
+        page: where all of them stand.
+        unnamed: how many there were beside them.
+        until: when the next message may go; 0 when it may at any time.
     """
     order = [*HEAD]
     changes = sorted(changes, key=lambda change: order.index(change.what))
-    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
-    parts = [section(change) for change in changes[:MOST]]
-    if rest := changes[MOST:]:
+    count, unnamed = len(changes) + unnamed, unnamed + max(0, len(changes) - MOST - MOST_NAMED)
+    parts = []
+    # first: a long message may be cut at its end
+    if until:
+        parts.append(
+            f"So many messages went within an hour that the next one goes at {instant(until)}. It has all that comes "
+            f"until then, and so has the page: {page}"
+        )
+    if unnamed:
+        parts.append(f"{unnamed} more, see the page: {page}")
+    parts += [section(change) for change in changes[:MOST]]
+    if rest := changes[MOST : MOST + MOST_NAMED]:
         parts.append("\n".join(["And:", *map(line, rest)]))
+    more = f", and {count - 1} more" if count > 1 else ""
     return Message(f"[Sallyport {site}] {line(changes[0])}{more}", "\n\n".join(parts) + "\n")
 
 
