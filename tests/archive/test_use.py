@@ -59,6 +59,16 @@ def test_an_export_that_was_killed_is_noted(full: LogHost) -> None:
     assert "everything is as it was sealed" in full.ask("verify")
 
 
+def test_what_is_added_to_a_past_day_is_said(full: LogHost) -> None:
+    full.append(lines(event(), event()))
+    said = full.ask("seal")
+    assert f"<1>im-int/{DAY}/im.jsonl: 2 lines were added after its day was over" in said
+    assert "added" not in full.ask("seal")
+    said = full.ask("verify")
+    assert f"note   im-int/{DAY}/im.jsonl: 2 lines were added after its day was over" in said
+    assert "everything is as it was sealed" in said
+
+
 def test_others_get_nothing(full: LogHost) -> None:
     nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
     for words in ("search", "holds", "verify", "status", "seal", "setup", "expire"):

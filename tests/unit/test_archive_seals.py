@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sallyport_archive import chain, seal, signing, uses
+from sallyport_archive import chain, holding, seal, signing, uses
 from sallyport_archive.places import ArchiveError
 from sallyport_archive.setting_up import make_key_and_chain
 from sallyport_archive.verify import verify
@@ -84,6 +84,44 @@ def test_growth_is_fine_and_said(host: LogHost, witness: Path) -> None:
     found = host.verify(witness)
     assert found.problems == []
     assert "since the last seal 1 files grew and 1 are new" in "\n".join(found.notes)
+
+
+def seal_at(host: LogHost, time: str, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(chain, "now", lambda: f"{time}:00Z")
+    host.seal()
+
+
+def test_what_is_added_to_a_past_day_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = LogHost(tmp_path)
+
+    def notes() -> list[str]:
+        return [note for note in host.verify().notes if "added" in note]
+
+    host.add(event(1), event(2))
+    seal_at(host, f"{DAY}T12:00", monkeypatch)
+    # what came before midnight may be sealed days later, when nothing could seal meanwhile
+    host.add(event(3), event(4))
+    host.add(event(1), day="2026-03-02")
+    seal_at(host, "2026-03-03T00:09", monkeypatch)
+    # and a line of the last second some minutes after midnight
+    host.add(event(2), day="2026-03-02")
+    seal_at(host, "2026-03-03T01:09", monkeypatch)
+    assert notes() == []
+    host.add(event(9), event(10), event(11))
+    host.add(event(9), day="2026-02-07")
+    seal_at(host, "2026-03-04T02:09", monkeypatch)
+    seal_at(host, "2026-03-05T02:09", monkeypatch)
+    assert notes() == [
+        f"{path}: {count} lines were added after its day was over, between 2026-03-03T01:09:00Z and "
+        "2026-03-04T02:09:00Z, entry 5; nothing that a host ships does that"
+        for path, count in (("im-int/2026-02-07/im.jsonl", 1), (f"im-int/{DAY}/im.jsonl", 3))
+    ]
+    assert "added" not in host.wrong()
+    # who accepts a file that was changed has seen it
+    host.add(event(12))
+    edit(host.file(), lambda lines: lines[1:])
+    holding.accept(host.places, f"im-int/{DAY}/im.jsonl", "brought back from a copy")
+    assert [note.partition(":")[0] for note in notes()] == ["im-int/2026-02-07/im.jsonl"]
 
 
 def test_half_a_line_is_left_to_the_next_seal(host: LogHost) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from sallyport_archive import (
+    chain,
     database,
     forgetting,
     holding,
@@ -34,8 +35,9 @@ from sallyport_archive.differences import differences
 from sallyport_archive.export import Export
 from sallyport_archive.places import ArchiveError, Places
 from sallyport_archive.search import Query, search
+from sallyport_archive.state import fold
 from sallyport_archive.table import table, visible
-from sallyport_archive.verify import verify
+from sallyport_archive.verify import added, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +93,9 @@ def _seal(_: argparse.Namespace) -> int:
     problems = entry.content["problems"]
     for problem in problems:
         ingest.say(1, problem)
+    for addition in fold(chain.read(PLACES)).additions:
+        if addition.number == entry.number:
+            ingest.say(1, added(addition))
     print(f"entry {entry.number}: {len(entry.content['files'])} files sealed, {len(problems)} are not what they were")
     return WRONG if problems else WELL
 

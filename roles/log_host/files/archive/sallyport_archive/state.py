@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sallyport_archive.chain import Entry
 
 
+LATE = datetime.timedelta(minutes=10)
+"""The day is that of reception, and a line is in its file within seconds: what comes so long after it is none of it."""
 USES = ("use", "hold", "release", "accept")
 """Kinds of entries that somebody asked for; each is a line of the log of uses too."""
 
@@ -51,6 +53,26 @@ class Mark:
     time: str
 
 
+@dataclass(frozen=True)
+class Addition:
+    """Lines that a file got after its day was over, between two seals.
+
+    Attributes:
+        path: of the file.
+        lines: how many.
+        number: of the entry that sealed them.
+        time: of it.
+        since: time of the seal that did not find them yet.
+
+    """
+
+    path: str
+    lines: int
+    number: int
+    time: str
+    since: str
+
+
 @dataclass
 class FileState:
     """What is known of one file.
@@ -81,6 +103,7 @@ class State:
         uses: entries that say who used the archive.
         doubts: removals that no rule explains, in plain words.
         removals: how many files were removed by each rule.
+        additions: to files of past days.
 
     """
 
@@ -90,6 +113,32 @@ class State:
     uses: list[Entry] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     removals: dict[str, int] = field(default_factory=dict)
+    additions: list[Addition] = field(default_factory=list)
+
+    def seal(self, entry: Entry) -> None:
+        """Take a seal; it looked at all files, as each before it did."""
+        last = self.seals[-1] if self.seals else ""
+        self.seals.append(entry.time)
+        for item in entry.content["files"]:
+            path, content = item["path"], content_of(item)
+            known = self.files.setdefault(path, FileState())
+            if last and _is_over(path, last):
+                lines = content.lines - (known.sealed.lines if known.sealed else 0)
+                self.additions.append(Addition(path, lines, entry.number, entry.time, last))
+            known.marks.append(Mark(content, entry.number, entry.time))
+
+    def replace(self, entry: Entry, content: dict[str, Any] | None) -> None:
+        """Take an entry by which a file became another one; who made it has seen what was added before."""
+        path = entry.content["path"]
+        marks = [Mark(content_of(content), entry.number, entry.time)] if content else []
+        self.files[path] = FileState(marks, entry)
+        self.additions = [one for one in self.additions if one.path != path]
+
+
+def _is_over(path: str, time: str) -> bool:
+    """Tell whether the day of a file was over at a time, and all that came on it in its place."""
+    day = datetime.datetime.fromisoformat(f"{path.split('/')[1]}T00:00:00Z")
+    return datetime.datetime.fromisoformat(time) > day + datetime.timedelta(days=1) + LATE
 
 
 def _doubts(entry: Entry, before: State) -> list[str]:
@@ -126,20 +175,13 @@ def fold(entries: list[Entry]) -> State:
     for entry in entries:
         said = entry.content
         if entry.kind == "seal":
-            state.seals.append(entry.time)
-            for item in said["files"]:
-                known = state.files.setdefault(item["path"], FileState())
-                known.marks.append(Mark(content_of(item), entry.number, entry.time))
+            state.seal(entry)
         elif entry.kind == "tombstone":
-            kept = said["kept"]
             state.doubts += _doubts(entry, state)
             state.removals[said["rule"]] = state.removals.get(said["rule"], 0) + 1
-            marks = [Mark(content_of(kept), entry.number, entry.time)] if kept else []
-            state.files[said["path"]] = FileState(marks, entry)
+            state.replace(entry, said["kept"])
         elif entry.kind == "accept":
-            found = said["found"]
-            marks = [Mark(content_of(found), entry.number, entry.time)] if found else []
-            state.files[said["path"]] = FileState(marks, entry)
+            state.replace(entry, said["found"])
         elif entry.kind == "hold":
             state.holds[said["hold"]] = Hold.read(entry)
         elif entry.kind == "release":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sallyport_archive.chain import Entry
     from sallyport_archive.places import Places
-    from sallyport_archive.state import FileState, State
+    from sallyport_archive.state import Addition, FileState, State
 
 LATE = datetime.timedelta(hours=2)
 
@@ -172,6 +172,7 @@ def check_files(places: Places, known: State, found: Findings) -> None:
             raise ArchiveError(f"{file}: {error.strerror}") from error
     found.problems += known.doubts
     found.notes += [f"{count} files were removed by the rule {rule}" for rule, count in sorted(known.removals.items())]
+    found.notes += [added(one) for one in known.additions]
     gone_days = _whole_days(known, files)
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
     for entry in (file.tombstone for file in known.files.values() if file.tombstone):
@@ -180,6 +181,14 @@ def check_files(places: Places, known: State, found: Findings) -> None:
             found.notes.append(f"{what['path']}: accepted by {what['who']}, {entry.time}: {what['reason']}")
     if grown or fresh:
         found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
+
+
+def added(addition: Addition) -> str:
+    """Say what was added to a past day."""
+    return (
+        f"{addition.path}: {addition.lines} lines were added after its day was over, between {addition.since} and "
+        f"{addition.time}, entry {addition.number}; nothing that a host ships does that"
+    )
 
 
 def _check_file(path: str, file: Path, said: FileState, found: Findings) -> bool:
