@@ -23,6 +23,12 @@ ARCHIVE = "/var/log/sallyport/hosts"
 RECEIVE = "/etc/sallyport/log-host/receive.conf"
 LINES = 2000
 """Of each file of the archive, so many are looked at."""
+CALLS_ITSELF_SUDO = """import ctypes, sys, syslog, time
+ctypes.CDLL(None).prctl(15, b"sudo")
+syslog.openlog("sudo")
+syslog.syslog(sys.argv[1])
+time.sleep(1)
+"""
 SECONDS = 30
 """In which something has to have arrived: the log host may have to be found again."""
 
@@ -97,7 +103,7 @@ def test_events(facts: SiteFacts, client: Callable[[str], Client], server: Any, 
     practice="R9",
     says="What is done on each machine stands on the log host as well: whoever breaks in cannot take it back.",
     permitted="A command by sudo on each machine: its line is on the log host, under the machine's own name.",
-    forbidden="The same line under another machine's name.",
+    forbidden="The same line under another machine's name; a line of a program that only calls itself sudo.",
     tried_from="im_internal",
     breakage=Breakage(command="systemctl stop sallyport-logs", undo="systemctl start sallyport-logs"),
 )
@@ -112,6 +118,16 @@ def test_machines(facts: SiteFacts, seen: Seen) -> None:
         assert names == {host.name}, f"what was done on {host.name} is kept as of {', '.join(names)}"
         first = lines[0]
         seen(f"{host.name}: {first['program']}, {first['time']}.")
+    # behind the false line comes a genuine one: what was to arrive has arrived
+    machine, false, genuine = connect(facts.server()), *(f"control-{secrets.token_hex(8)}" for _ in range(2))
+    machine.run("runuser -u nobody -- python3 -c %s %s", CALLS_ITSELF_SUDO, false)
+    machine.run("sudo -n true %s", genuine)
+    assert _kept(facts, "*", "system", genuine), "nothing of what was done is on the log host any more"
+    # that somebody started it is there, with the same word
+    lines = [json.loads(line) for line in _kept(facts, "*", "system", "control-")]
+    taken = [line for line in lines if line["message"].strip() == false]
+    assert not taken, f"a program that only calls itself sudo is believed: {taken}"
+    seen("A line of a program that only calls itself sudo is not.")
 
 
 @control(

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +128,47 @@ def test_what_waits_already_needs_no_further_room(tmp_path: Path) -> None:
     (tmp_path / "sallyport-logs").mkdir()
     (tmp_path / "sallyport-logs" / "lines").write_bytes(b"x" * (2 << 20))
     assert counted() in ([2, 900], [3, 900])
+
+
+SUDO = {"_EXE": "/usr/bin/sudo", "_COMM": "sudo", "_CAP_EFFECTIVE": "1ffffffffff", "_UID": "1000"}
+JOURNAL: list[tuple[bool, dict[str, str]]] = [
+    (True, SUDO),
+    # a container, where the journal does not see the program
+    (True, {**SUDO, "_EXE": "", "_CAP_EFFECTIVE": "a82435fb"}),
+    (True, {"_TRANSPORT": "kernel"}),
+    (True, {"_SYSTEMD_UNIT": "ssh.service", "_EXE": "/usr/lib/openssh/sshd-session", "_CAP_EFFECTIVE": "0"}),
+    (True, {"_SYSTEMD_UNIT": "sallyport-health.service", "_UID": "0"}),
+    (True, {"_PID": "1", "UNIT": "prosody.service"}),
+    # another program of that name; sudo with LD_PRELOAD, which no_new_privs permits; one that was gone too soon
+    (False, {**SUDO, "_EXE": "/home/eva/sudo", "_CAP_EFFECTIVE": "0"}),
+    (False, {**SUDO, "_EXE": "/home/eva/sudo"}),
+    (False, {**SUDO, "_EXE": "", "_CAP_EFFECTIVE": "0"}),
+    (False, {**SUDO, "_CAP_EFFECTIVE": "0"}),
+    (False, {"_COMM": "sudo"}),
+    (False, {"SYSLOG_IDENTIFIER": "sallyport-health", "_EXE": "/usr/bin/logger", "_CAP_EFFECTIVE": "1ffffffffff"}),
+    (False, {"UNIT": "prosody.service", "_PID": "4242"}),
+]
+
+
+@pytest.mark.parametrize(("taken", "line"), JOURNAL)
+def test_a_line_is_chosen_by_what_the_journal_sees(taken: bool, line: dict[str, str]) -> None:
+    """The condition of the template, its operators put into Python's."""
+    role = ROOT / "roles/log_shipping"
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text(encoding="utf-8"))
+    lists = {
+        "log_shipping_units": ["prosody.service", "ssh.service"],
+        "log_shipping_programs": defaults["log_shipping_programs"],
+    }
+    text = (role / "templates/rsyslog.conf.j2").read_text(encoding="utf-8")
+    condition = text.partition("\nif ")[2].partition(" then {")[0]
+    for name, values in lists.items():
+        condition = condition.replace(f"{{{{ {name} | to_json }}}}", json.dumps(values))
+        names = json.dumps([Path(value).name for value in values])
+        condition = condition.replace(f"{{{{ {name} | map('basename') | to_json }}}}", names)
+    condition = re.sub(r"\$!(\w+) startswith (\S+)", r'said("\1").startswith(\2)', condition)
+    condition = re.sub(r"\$!(\w+) == \[", r'said("\1") in [', condition)
+    condition = re.sub(r"\$!(\w+)", r'said("\1")', condition)
+    assert eval(f"({condition})", {"said": lambda name: line.get(name, "")}) is taken
 
 
 # --- the program that hands over events ---
