@@ -428,8 +428,8 @@ class Logging(Settings):
     written."""
     when_full: Literal["refuse", "alarm"] = "refuse"
     """What an IM server does when nine tenths of that wait: refuse messages until the log host has taken a part, or
-    only tell a person. No event is lost in either case: it stays on the server as long as
-    `retention.messages_days`."""
+    only tell a person. With `refuse` it does so too when nothing has said for five minutes how much waits. No event
+    is lost in either case: it stays on the server as long as `retention.messages_days`."""
 
 
 class SignIn(Settings):
