@@ -15,7 +15,7 @@ from acceptance.demo_site import changed_copy
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 
-from bench import uploads
+from bench import messages, uploads
 from bench.hosts import INVENTORY, anew, bare_install, play
 
 HOST = "im-int"
@@ -85,6 +85,9 @@ def main() -> None:
     play("site.yml", "desk", "--tags", "workstation")
     print(f"{'':32}{'seconds':>8}{'x alone':>8}")
     for line in uploads.rows():
+        print(line, flush=True)
+    print(f"\n== messages ==\n{'':32}{'a second':>8}{'x alone':>8}", flush=True)
+    for line in messages.rows():
         print(line, flush=True)
 
 

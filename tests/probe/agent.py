@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from probe import helpers, network, passwords, stream, web
+from probe import helpers, load, network, passwords, stream, web
 from probe.client import Sessions
 from probe.servers import Peers, other_certificate
 
@@ -67,6 +67,7 @@ def commands(
         listeners.listen,
         listeners.listen_no_more,
         passwords.sign_in_here,
+        load.load,
         sessions.connect,
         sessions.state,
         sessions.send,

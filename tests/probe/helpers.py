@@ -56,7 +56,7 @@ def upload(
 
     Returns:
         ``status`` (HTTP) and ``words`` of the answer, ``sha256`` of what was sent, hexadecimal; ``fetched``, what
-        fetching was answered meanwhile, each status once; ``waited``, seconds from the last byte to the answer.
+        fetching was answered meanwhile, each status once.
 
     Raises:
         ConnectionError: Fetching came to no answer.
@@ -84,9 +84,7 @@ def upload(
     connection, path = _connection(url, address, ca_pem, timeout)
     try:
         connection.request("PUT", path, body=content, headers={"Content-Type": "application/octet-stream", **headers})
-        sent = time.monotonic()
         answer = connection.getresponse()
-        waited = time.monotonic() - sent
         words = answer.read().decode("utf-8", "replace").strip()
     finally:
         connection.close()
@@ -97,7 +95,7 @@ def upload(
             why = unseen[0] if unseen else "the last attempt did not end"
             raise ConnectionError(f"nobody saw whether the file could be fetched meanwhile: {why!r}")
     digest = hashlib.sha256(content).hexdigest()
-    said = {"status": answer.status, "words": words, "waited": waited}
+    said = {"status": answer.status, "words": words}
     return {**said, "sha256": digest, "fetched": sorted(fetched)}
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MODULES = ("stream", "helpers", "network", "web", "passwords", "client", "servers", "agent")
+MODULES = ("stream", "helpers", "network", "web", "passwords", "client", "servers", "load", "agent")
 
 # reads the program's modules from the first line, then leaves the rest of standard input to it
 BOOTSTRAP = """

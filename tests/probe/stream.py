@@ -396,6 +396,41 @@ def _begin(
     return stream, features
 
 
+def _bind(stream: Stream, domain: str) -> str:
+    """Begin the stream anew after signing in, and return the address that the server gives."""
+    stream.open(domain)
+    stream.send(f"<iq type='set' id='bind'><bind xmlns='{BIND}'/></iq>")
+    answer = stream.read("iq")
+    jid = answer.find(f".//{{{BIND}}}jid")
+    if answer.get("type") != "result" or jid is None:
+        error = answer.find("{*}error")
+        raise Refused("bind", condition(error) if error is not None else "no address was given")
+    return jid.text or ""
+
+
+def online(*, host: str, port: int, domain: str, user: str, password: str, context: ssl.SSLContext) -> Stream:
+    """Sign in over TLS from the first byte, and stay.
+
+    Args:
+        host: Address of the server.
+        port: TCP port of direct TLS.
+        domain: XMPP domain of the account.
+        user: Name of the account, before the ``@``.
+        password: Its password.
+        context: Settings of TLS.
+
+    Returns:
+        The stream, with an address.
+
+    Raises:
+        Refused: As the server said.
+    """
+    stream, _features = _begin(host, port, domain, mode="direct", context=context, timeout=30)
+    _authenticate(stream, "SCRAM-SHA-256", user, password)
+    _bind(stream, domain)
+    return stream
+
+
 def sign_in(
     *,
     host: str,
@@ -439,14 +474,7 @@ def sign_in(
         seen.update(stream.tls_facts())
         seen["offered"] = mechanisms(features)
         _authenticate(stream, mechanism, user, password)
-        stream.open(domain)
-        stream.send(f"<iq type='set' id='bind'><bind xmlns='{BIND}'/></iq>")
-        answer = stream.read("iq")
-        jid = answer.find(f".//{{{BIND}}}jid")
-        if answer.get("type") != "result" or jid is None:
-            error = answer.find("{*}error")
-            raise Refused("bind", condition(error) if error is not None else "no address was given")
-        return {**seen, "result": "signed in", "jid": jid.text or ""}
+        return {**seen, "result": "signed in", "jid": _bind(stream, domain)}
     except Refused as error:
         return {**seen, "result": "refused", "step": error.step, "why": error.why}
     finally:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kit costs a message: 250 people on the demo's internal server, with the kit's modules and without any.
+
+Both times it is the same Prosody on the same host with the same archive, accounts and TLS. Without the kit nobody
+decides, records or ships anything.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from acceptance.demo_site import Demo, changed_copy
+from probe.remote import Probe
+
+from bench.hosts import play
+from bench.plain import feed, plain
+
+PEOPLE = 250
+# in groups, as in a company: all in one would show each of them the presence of all others
+GROUP = 10
+PACE = 125.0  # messages a second: each writes one every two seconds
+SECONDS = 20.0
+ROUNDS = 3
+SERVERS = "all:!desk:!world"
+
+
+def crowd(text: str) -> str:
+    """Add the people of the measurement, and their groups, to the demo's site file."""
+    groups = "".join(f"    load{number}: {{title: Load {number}}}\n" for number in range(PEOPLE // GROUP))
+    people = "".join(
+        f"    - {{id: load{number}, name: Load {number}, groups: [load{number // GROUP}]}}\n"
+        for number in range(PEOPLE)
+    )
+    text = text.replace("  groups:\n", f"  groups:\n{groups}", 1)
+    return text.replace("  people:\n", f"  people:\n{people}", 1)
+
+
+def set_passwords(demo: Demo) -> dict[str, str]:
+    """Give the people of the measurement passwords, by the server's own shell; returns them by name."""
+    found = {f"load{number}": secrets.token_hex(12) for number in range(PEOPLE)}
+    domain = demo.facts.domain
+    calls = " ".join(f"assert(um.set_password('{name}', '{word}', '{domain}'))" for name, word in found.items())
+    line = f">local um = require'prosody.core.usermanager' {calls} return 'all set'\nbye\n"
+    said = feed(demo, "prosodyctl shell", line)
+    if "all set" not in said:
+        raise RuntimeError(f"the passwords were not set: {said[-500:]}")
+    return found
+
+
+def cpu_seconds(demo: Demo) -> float:
+    """Return the processor time of the server since it was started."""
+    return int(demo.sh("systemctl show --value -p CPUUsageNSec prosody")) / 1e9
+
+
+def measure(demo: Demo, passwords: dict[str, str]) -> dict[str, float]:
+    """Load the running server from its own host: no firewall between counts connections."""
+    facts = demo.facts
+    server = Probe(facts.server().command(), "im-int")
+    try:
+        before = cpu_seconds(demo)
+        found: dict[str, float] = server.do(
+            "load",
+            patience=180 + 2 * SECONDS,
+            host=facts.service(),
+            port=5223,
+            domain=facts.domain,
+            people=passwords,
+            ca_pem=facts.ca_pem(),
+            pace=PACE,
+            seconds=SECONDS,
+        )
+        return {**found, "cpu": cpu_seconds(demo) - before}
+    finally:
+        server.close()
+
+
+def rows() -> Iterator[str]:
+    """Measure; the site's people and the server's configuration are put back.
+
+    Yields:
+        Lines for the page of figures.
+    """
+    demo = Demo()
+    with tempfile.TemporaryDirectory() as folder:
+        play("people.yml", "im-int", limit=SERVERS, inventory=changed_copy(Path(folder), crowd))
+    passwords = set_passwords(demo)
+    found: dict[str, list[dict[str, float]]] = {"plain": [], "kit": []}
+    try:
+        for _ in range(ROUNDS):
+            with plain(demo):
+                found["plain"].append(measure(demo, passwords))
+            found["kit"].append(measure(demo, passwords))
+    finally:
+        play("people.yml", "im-int", limit=SERVERS)
+    print(json.dumps(found), flush=True)
+    rate = {name: statistics.median(one["rate"] for one in runs) for name, runs in found.items()}
+    for name, words in (("plain", "Prosody alone"), ("kit", "with the kit")):
+        late = statistics.median(one["p95"] for one in found[name])
+        lost = sum(one["lost"] for one in found[name])
+        yield (
+            f"{words:32}{rate[name]:8.0f}{rate[name] / rate['plain']:8.2f}  "
+            f"95 % of {PACE:.0f} a second within {late * 1000:.0f} ms; {lost:.0f} lost"
+        )

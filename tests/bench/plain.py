@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's internal server as it would be without the kit: the same Prosody, archive, accounts and TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from collections.abc import Iterator
+
+from acceptance.demo_site import Demo
+
+CONFIG = "/etc/prosody/prosody.cfg.lua"
+
+
+def without_the_kit(config: str) -> str:
+    """Return the server's configuration without what the kit adds to Prosody.
+
+    Args:
+        config: prosody.cfg.lua as the role made it.
+
+    Returns:
+        The same with Prosody's own sign-in and file sharing, and without the kit's modules and settings.
+    """
+    config = config.replace('authentication = "sallyport"', 'authentication = "internal_hashed"')
+    config = config.replace('"sallyport_files"', '"http_file_share"')
+    return re.sub(r'^\t*(?:sallyport_\w+ = .*|"sallyport\w*";)\n', "", config, flags=re.MULTILINE)
+
+
+def feed(demo: Demo, command: str, text: str) -> str:
+    """Run a command as root on the server, with input that no process list shows; returns what it printed."""
+    words = [*demo.facts.server().command(), f"sudo {command}"]
+    return subprocess.run(words, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def run_with(demo: Demo, config: str) -> None:
+    """Start the server anew with a configuration."""
+    feed(demo, f"tee {CONFIG}", config)
+    demo.sh("systemctl restart prosody")
+
+
+@contextlib.contextmanager
+def plain(demo: Demo) -> Iterator[None]:
+    """Run the server without the kit's modules for a while: nobody decides, records, scans or ships anything."""
+    config = demo.sh(f"cat {CONFIG}")
+    try:
+        run_with(demo, without_the_kit(config))
+        yield
+    finally:
+        run_with(demo, config)
