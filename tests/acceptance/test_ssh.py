@@ -44,7 +44,10 @@ class Visitor(threading.Thread):
         words = [*self.host.command(), "echo in"]
         words[1:1] = options
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+            # ssh would make our own input non-blocking, which Ansible does not bear
+            done = subprocess.run(
+                words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
             return f"no answer in {LONGEST_SECONDS} s"
         return "" if done.stdout.strip() == "in" else f"{done.returncode}: {done.stderr.strip()[-200:]}"
