@@ -22,7 +22,7 @@ def full(one_host: LogHost) -> LogHost:
 def test_each_use_is_noted_before_it_is_answered(full: LogHost) -> None:
     full.ask("search", "--person", ALICE, "--word", "budget")
     full.ask("export", "--person", BOB, "--reason", "case 7", "--to", "/root/out")
-    hold = full.ask("hold", "--person", ALICE, "--case", "seven", "--reason", "court").strip()
+    hold = full.ask("hold", "--person", ALICE, "--case", "seven", "--reason", "court").split()[0]
     full.ask("release", hold, "--reason", "settled")
     full.ask("verify")
     noted = [json.loads(line) for line in full.sh("cat /var/log/sallyport/archive-use.jsonl").splitlines()]
@@ -152,7 +152,7 @@ def test_rows_go_with_their_files_and_what_is_held_stays(full: LogHost) -> None:
     full.settle()
     assert full.status()["malformed"] == 1
     assert "clock may have jumped" in full.ask("expire", code=2)
-    hold = full.ask("hold", "--person", ALICE, "--reason", "court").strip()
+    hold = full.ask("hold", "--person", ALICE, "--reason", "court").split()[0]
     assert [one["hold"] for one in json.loads(full.ask("holds", "--json"))["holds"]] == [hold]
     full.ask("seal", clock=-86400)
     assert f"removed 6 lines of im-int/{OLD}/im.jsonl (messages_days 365); 5 are held" in full.ask("expire")

@@ -164,6 +164,7 @@ class Scanned(Server):
 	sallyport_scan_seconds = {SCAN_SECONDS}
 	sallyport_signatures_look = 1
 	sallyport_signatures_wait = 4
+	sallyport_holds_look = 1
 	http_file_share_size_limit = {LIMIT}
 """
         assert "\thttp_file_share_size_limit = 10485760\n" in text
@@ -183,6 +184,11 @@ class Scanned(Server):
     def loaded(self, text: str) -> None:
         """Says, as the watch does, what the scanner has loaded."""
         self.sh(f"install -d {WATCHED}; cat >{WATCHED}/new; mv {WATCHED}/new {WATCHED}/state.json", text)
+
+    @property
+    def held(self) -> str:
+        """The folder of the files that are held."""
+        return STORED.replace("http_file_share", "sallyport_held")
 
     def lies_at(self, slot: Slot, store: str = "http_file_share") -> str:
         """Returns where a file lies."""

@@ -5,9 +5,11 @@
 
 local array = require "prosody.util.array";
 local datamanager = require "prosody.util.datamanager";
+local datetime = require "prosody.util.datetime";
 local digests = require "openssl.digest";
 local hex = require "prosody.util.hex".encode;
 local jid = require "prosody.util.jid";
+local json = require "prosody.util.json";
 local lfs = require "lfs";
 local promise = require "prosody.util.promise";
 local server = require "prosody.net.server";
@@ -19,6 +21,7 @@ local uuid = require "prosody.util.uuid".generate;
 
 local clamd = module:require "clamd";
 local findings = module:require "findings";
+local holds = module:require "holds";
 local queues = module:require "queue";
 local shelves = module:require "shelf";
 local rescans = module:require "rescan";
@@ -31,6 +34,9 @@ local most_waiting = module:get_option_integer("sallyport_scans_waiting", 500, 1
 local scan_seconds = module:get_option_integer("sallyport_scan_seconds", 60, 1);
 local size_limit = module:get_option_integer("http_file_share_size_limit", 10 * 1024 * 1024, 0); -- as mod_http_file_share has it
 local expiry = module:get_option_period("http_file_share_expires_after", "1w");
+
+local holds_path = module:get_option_string("sallyport_holds", "/etc/sallyport/holds.json");
+local holds_look = module:get_option_integer("sallyport_holds_look", 60, 1);
 
 local CHUNK = 65536;
 -- seconds: clamd's own MaxScanTime is scan_seconds, and its answer says more than none
@@ -59,6 +65,7 @@ end
 
 local share = module:depends("http_file_share");
 local put, get; -- below
+local base_path; -- of the addresses of files
 
 -- The routes of mod_http_file_share are taken from it first of all: whatever becomes of this module, it serves nothing by itself.
 local taken = 0;
@@ -66,6 +73,7 @@ for name, handlers in pairs(prosody.hosts[module.host].modules.http.apps.file_sh
 	local method, base = name:match("^(%S+) [^/]+(/.*)%*$");
 	if method == "PUT" or method == "GET" then
 		taken = taken + 1;
+		base_path = base;
 		http_server.remove_handler(name, handlers.main);
 		module:hook_object_event(http_server, name, function(event)
 			local handler = method == "PUT" and put or get;
@@ -397,8 +405,8 @@ function get(event, path)
 	local known = slot and shelf:get(slot);
 	if not known then return no_download(event, slot, nil, "unknown"); end
 	if known.state == "withheld" then return no_download(event, slot, known, "unscanned"); end
-	if known.state ~= "clean" then return no_download(event, slot, known, "quarantined"); end
-	if lfs.attributes(place(slot), "size") ~= known.size then return no_download(event, slot, known, "gone"); end
+	if known.state == "quarantined" then return no_download(event, slot, known, "quarantined"); end
+	if known.state ~= "clean" or lfs.attributes(place(slot), "size") ~= known.size then return no_download(event, slot, known, "gone"); end
 	if request.method == "HEAD" then return share.handle_download(event, path); end
 	local entry = download_event(event, slot, known, "allowed", "clean");
 	if not (record(entry) and shelf:fetched(slot, known, entry.address, signed_in_from(entry.address), instant())) then
@@ -534,8 +542,69 @@ local function found_file(slot)
 	};
 end
 
+-- Legal holds --------------------------------------------------------------------------------------------------------
+
+local function read_holds()
+	local file, err = io.open(holds_path, "rb");
+	local text = file and file:read("*a");
+	if file then file:close(); end
+	return text, not text and (err or holds_path .. " cannot be read") or nil;
+end
+
+-- The slots of the files in a folder.
+local function files_in(store)
+	local slots = {};
+	for name in lfs.dir(place("x", store, true):match("^(.*)/")) do
+		local encoded = name:match("^(.+)%.bin$");
+		if encoded then slots[datamanager.path_decode(encoded)] = true; end
+	end
+	return slots;
+end
+
+local keeper = holds.keeper({
+	shelf = shelf; read = read_holds; kept = files_in("sallyport_held");
+	decode = json.decode; null = json.null; parse = datetime.parse; prepare = jid.prep;
+	said = function(level, words) module:log(level, "%s", words); end;
+	link = function(slot, known)
+		local path = place(slot, known.state == "quarantined" and "sallyport_quarantine" or nil);
+		if not lfs.attributes(path, "mode") then return nil; end
+		return lfs.link(path, place(slot, "sallyport_held", true));
+	end;
+	unlink = function(slot) os.remove(place(slot, "sallyport_held")); end;
+});
+
+function shelf.changed(slot) keeper:check(slot); end
+
+local stop_keeping;
+local function keep()
+	local ok, err = pcall(keeper.look, keeper);
+	if not ok then module:log("error", "Looking after what is held: %s", err); end
+	stop_keeping = timed(holds_look, keep);
+end
+keep();
+
+--- Notes who sends the addresses of files to whom, see people_host.lib.lua.
+function core.addresses_sent(stanza)
+	local parties = { jid.bare(stanza.attr.from), jid.bare(stanza.attr.to) };
+	for slot in tostring(stanza):gmatch(base_path:gsub("%p", "%%%0") .. "([%w_-]+)") do
+		local ok, err = shelf:sent(slot, parties);
+		if not ok then module:log("error", "Who was sent %s could not be kept: %s", slot, err); end
+	end
+end
+
+-- Its retention is over.
+local function gone(slot)
+	local known = keeper.kept[slot] and shelf:get(slot);
+	if not known then
+		shelf:put(slot, nil);
+	elseif known.state ~= "held" then
+		known.state, known.set = "held", nil;
+		shelf:put(slot, known);
+	end
+end
+
 local watch = rescans.start({
-	shelf = shelf; quarantine = quarantine; cleared = cleared; unscanned = unscanned; found_file = found_file;
+	shelf = shelf; quarantine = quarantine; cleared = cleared; unscanned = unscanned; found_file = found_file; gone = gone;
 	place = place; busy = busy; result_of = result_of; timed = timed;
 	scan = function(job) queue:submit(job); end;
 	ask = function(command, done) clamd.ask(means, command, 10, done); end;
@@ -546,6 +615,8 @@ local watch = rescans.start({
 function core.files()
 	local state = watch.state();
 	state.scanning, state.waiting = queue.count, #queue.waiting;
+	local count, kept = keeper:count();
+	state.holds, state.held = count or json.null, kept;
 	return state;
 end
 
@@ -557,7 +628,8 @@ for name in lfs.dir(place("x", nil, true):match("^(.*)/")) do
 end
 
 function module.unload()
-	core.files, core.release_file = nil, nil;
+	core.files, core.release_file, core.addresses_sent = nil, nil, nil;
 	watch.stop();
+	stop_keeping();
 	for _, upload in pairs(busy) do discard(upload); end
 end

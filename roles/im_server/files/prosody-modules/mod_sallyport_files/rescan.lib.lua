@@ -68,7 +68,7 @@ local function version_on_disk()
 end
 
 --- Begins to watch.
--- @param means { shelf, scan, ask, quarantine, cleared, unscanned, found_file, place, busy, result_of, timed, digest }, see
+-- @param means { shelf, scan, ask, quarantine, cleared, unscanned, found_file, gone, place, busy, result_of, timed, digest }, see
 -- mod_sallyport_files.lua
 -- @return an object with state() and stop()
 function M.start(means)
@@ -197,7 +197,7 @@ function M.start(means)
 		for slot, known in pairs(shelf.index) do
 			local path = means.place(slot, known.state == "quarantined" and "sallyport_quarantine" or nil);
 			if known.state == "quarantined" and known.over and known.over < over then os.remove(path); end
-			if not means.busy[slot] and not lfs.attributes(path, "mode") then shelf:put(slot, nil); end
+			if not means.busy[slot] and not lfs.attributes(path, "mode") then means.gone(slot); end
 		end
 	end
 

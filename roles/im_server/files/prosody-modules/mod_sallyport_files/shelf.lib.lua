@@ -9,9 +9,18 @@ shelf.__index = shelf;
 
 local MOST_READERS = 1000; -- of one file, each address and person once
 
--- What is at hand of a record without reading it.
+-- What is at hand of a record without reading it. Its parties: who shared it, who fetched it, who sent its address to whom.
 local function extract(record)
-	return { state = record.state; set = record.set; over = record.over; faults = record.faults };
+	local parties = {};
+	if record.from then parties[record.from] = true; end
+	for _, reader in ipairs(record.readers or {}) do
+		if reader.person then parties[reader.person] = true; end
+	end
+	for address in pairs(record.sent or {}) do parties[address] = true; end
+	return {
+		state = record.state; set = record.set; over = record.over; faults = record.faults; time = record.time;
+		parties = parties; unsure = record.more_readers ~= nil;
+	};
 end
 
 --- @param store of Prosody: get(slot), set(slot, record or nil), users()
@@ -32,8 +41,10 @@ end
 --- @return true, or nil and why it could not be kept
 function shelf:put(slot, record)
 	local ok, err = self.store:set(slot, record);
-	if ok then self.index[slot] = record and extract(record); end
-	return ok, err;
+	if not ok then return ok, err; end
+	self.index[slot] = record and extract(record);
+	if self.changed then self.changed(slot); end
+	return ok;
 end
 
 --- Notes that somebody fetches it; person is nil when nobody knows who it is.
@@ -53,10 +64,22 @@ function shelf:fetched(slot, record, address, person, time)
 	return self:put(slot, record);
 end
 
+--- Notes that its address is in a message.
+-- @param addresses of the sender, and of the reader or room
+function shelf:sent(slot, addresses)
+	local known, new = self.index[slot], false;
+	for _, address in pairs(known and addresses or {}) do new = new or not known.parties[address]; end
+	local record = new and self.store:get(slot);
+	if not record then return true; end
+	record.sent = record.sent or {};
+	for _, address in pairs(addresses) do record.sent[address] = true; end
+	return self:put(slot, record);
+end
+
 --- Is it to be scanned with this set of signatures?
 function shelf:is_due(slot, set)
 	local known = self.index[slot];
-	return not known or known.state ~= "quarantined" and known.set ~= set;
+	return not known or known.state ~= "quarantined" and known.state ~= "held" and known.set ~= set;
 end
 
 --- How often in a row could it not be scanned again?
@@ -72,7 +95,7 @@ function shelf:count(set)
 		if known.state == "quarantined" then quarantined = quarantined + 1;
 		elseif known.state == "withheld" then withheld = withheld + 1;
 		elseif set and known.set == set then scanned = scanned + 1;
-		else pending = pending + 1; end
+		elseif known.state ~= "held" then pending = pending + 1; end -- of what is only held nothing is served
 	end
 	return scanned, pending, quarantined, withheld;
 end

@@ -63,16 +63,16 @@ class Hold:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for other programs."""
+        return {**self.for_servers(), "case": self.case, "who": self.who, "since": self.since, "reason": self.reason}
+
+    def for_servers(self) -> dict[str, Any]:
+        """Return what an IM server has to know to keep files: not the case, not the reason, nobody's name who asked."""
         return {
             "hold": self.id,
-            "case": self.case,
             "people": sorted(self.people),
             "rooms": sorted(self.rooms),
             "from": self.first.isoformat() if self.first else None,
             "until": self.end.isoformat() if self.end else None,
-            "who": self.who,
-            "since": self.since,
-            "reason": self.reason,
         }
 
     def covers(self, line: bytes, day: datetime.date) -> bool:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 PLACES = Places()
 WELL, WRONG, FAILED = 0, 1, 2
+NEXT = "Files that people share lie on the IM server. For them, on the control node: make holds SITE=<site>"
 
 
 def main(arguments: list[str]) -> int:
@@ -211,17 +212,23 @@ def _hold(asked: argparse.Namespace) -> int:
     span = asked.first, asked.end
     name = holding.hold(PLACES, people=asked.person, rooms=asked.room, case=asked.case, span=span, reason=asked.reason)
     print(name)
+    print(NEXT, file=sys.stderr)
     return WELL
 
 
 def _release(asked: argparse.Namespace) -> int:
     holding.release(PLACES, asked.hold, asked.reason)
     print(f"{asked.hold} is released; what its time is over for goes by the next daily run")
+    print(NEXT, file=sys.stderr)
     return WELL
 
 
 def _holds(asked: argparse.Namespace) -> int:
-    found = [hold.as_dict() for hold in holding.holds(PLACES)]
+    held = holding.holds(PLACES)
+    if asked.for_servers:
+        print(json.dumps({"format": 1, "holds": [hold.for_servers() for hold in held]}))
+        return WELL
+    found = [hold.as_dict() for hold in held]
     if asked.json:
         print(json.dumps({"holds": found}))
         return WELL

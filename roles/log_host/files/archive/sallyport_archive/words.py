@@ -103,7 +103,11 @@ def parser() -> argparse.ArgumentParser:
     release.add_argument("hold", help="as holds shows it")
     release.add_argument("--reason", required=True)
     holds = command("holds", "the holds that are in force")
-    holds.add_argument("--json", action="store_true")
+    form = holds.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument(
+        "--for-servers", action="store_true", help="as an IM server reads them: without case, reason and name"
+    )
     accept = command("accept", "take a file that verify names as it is; the chain keeps both hashes")
     accept.add_argument("path", help="as verify names it")
     accept.add_argument("--reason", required=True)
