@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/collections:$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: help demo test acceptance check lint unit verify drift archive-verify rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
+.PHONY: help demo test acceptance check lint unit verify drift archive-verify holds rules-dry-run new-site new-authority password bench docs clean setup engine image demo-secrets demo-is-there decision-point molecule machine requirements
 
 help: ## prints this table
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ drift: .venv/ready ## what differs on the hosts of a site from what is declared
 
 archive-verify: .venv/ready ## whether the archive of a site is as it was sealed, by what the gateway has seen of it
 	@ansible-playbook -i $(inventory) playbooks/archive_verify.yml
+
+holds: .venv/ready ## tells the server of a site what is under a legal hold, after sallyport-archive hold and release
+	@ansible-playbook -i $(inventory) playbooks/holds.yml
 
 rules-dry-run: .venv/ready ## what the rules of a site would have said of the messages in its archives; changes nothing
 	@ansible-playbook -i $(inventory) playbooks/rules_dry_run.yml

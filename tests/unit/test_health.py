@@ -20,6 +20,7 @@ SETTINGS = {
     "units": ["prosody.service"],
     "certificates": [],
     "scanner": True,
+    "holds": True,
     "queue": "/nonexistent",
     "events": "",
 }
@@ -32,6 +33,24 @@ def test_each_host_is_asked_for_its_own_units(tmp_path: Path) -> None:
     assert "unbound.service" in gateway["units"]
     assert "prosody.service" not in gateway["units"]
     assert (server["scanner"], gateway["scanner"]) == (True, False)
+    assert (server["holds"], gateway["holds"]) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 2, "holds": []}', '{"format": 1}', '{"format": 1, "holds": null}'])
+def test_the_number_of_holds_is_told_and_that_nobody_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    file = tmp_path / "holds.json"
+    monkeypatch.setattr(program, "HOLDS", str(file))
+    assert program.holds({"holds": False}) is None
+    assert "holds: " in " ".join(program.look(SETTINGS, 0)["faults"])
+    file.write_text(json.dumps({"format": 1, "holds": [{"people": ["alice@im.demo.example"]}]}))
+    assert program.look(SETTINGS, 0)["holds"] == 1
+    assert "holds: " not in " ".join(program.look(SETTINGS, 0)["faults"])
+    file.write_text(text)
+    found = program.look(SETTINGS, 0)
+    assert found["holds"] is None
+    assert "holds: " in " ".join(found["faults"])
 
 
 def test_a_file_system_is_told_once_and_files_are_none(tmp_path: Path) -> None:
