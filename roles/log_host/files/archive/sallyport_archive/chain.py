@@ -36,7 +36,7 @@ class Entry:
     Attributes:
         number: 1 for the first.
         time: when it was made, as the host's clock had it, RFC 3339.
-        kind: `key`, `seal`, `tombstone`, `hold`, `release`, `accept` or `use`.
+        kind: `key`, `renewal`, `seal`, `tombstone`, `hold`, `release`, `accept` or `use`.
         previous: hash of the entry before it.
         content: what it says, by kind.
         signature: over its head, in base64.
@@ -197,12 +197,38 @@ def append(places: Places, kind: str, content: dict[str, Any]) -> Entry:
     """
     _mend(places.chain)
     last = _last(places.chain)
+    take_new_key(places, last)
     new = Entry(last.number + 1 if last else 1, now(), kind, last.hash if last else START, content)
     signed = signing.sign(places.key, signed_text(new.number, new.hash), signing.HEAD)
     new = Entry(new.number, new.time, kind, new.previous, content, signed)
     append_line(places.chain, canonical({"entry": new.body, "signature": new.signature}), 0o640)
     _witness(places, last, new)
     return new
+
+
+def take_new_key(places: Places, last: Entry | None) -> None:
+    """Put the new key in the place of the old one, when the last entry names it. For who holds the lock.
+
+    So a renewal is finished by whoever appends next, when the one who began it died.
+
+    Args:
+        places: where the keys are.
+        last: the last entry.
+
+    Raises:
+        OSError: it cannot be put there.
+
+    """
+    public, beside = signing.public_half(places.key), signing.public_half(places.new_key)
+    if last is None or last.kind != "renewal" or not (places.new_key.exists() and beside.exists()):
+        return
+    if not signing.same(beside.read_text(encoding="ascii"), last.content["public"]):
+        return
+    public.write_text(f"{last.content['public']}\n", encoding="ascii")
+    # last of all: as long as it is there, this is done again
+    places.new_key.replace(places.key)
+    signing.to_disk(public, places.key.parent)
+    beside.unlink()
 
 
 def append_line(file: Path, line: bytes, mode: int) -> None:

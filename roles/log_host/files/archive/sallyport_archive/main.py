@@ -208,6 +208,11 @@ def _verify(asked: argparse.Namespace) -> int:
     return WRONG if found.problems else WELL
 
 
+def _renew_key(asked: argparse.Namespace) -> int:
+    print(f"the archive signs by {setting_up.renew_key(PLACES, asked.reason)} from now on")
+    return WELL
+
+
 def _hold(asked: argparse.Namespace) -> int:
     span = asked.first, asked.end
     name = holding.hold(PLACES, people=asked.person, rooms=asked.room, case=asked.case, span=span, reason=asked.reason)
@@ -258,6 +263,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": _search,
     "export": _export,
     "verify": _verify,
+    "renew-key": _renew_key,
     "hold": _hold,
     "release": _release,
     "holds": _holds,

@@ -74,6 +74,11 @@ class Places:
         return self.root / "var/lib/sallyport-archive/key"
 
     @property
+    def new_key(self) -> Path:
+        """The key that is to take its place, until it has."""
+        return self.key.with_name("new-key")
+
+    @property
     def settings(self) -> Path:
         """How long things are kept."""
         return self.root / "etc/sallyport/archive.json"

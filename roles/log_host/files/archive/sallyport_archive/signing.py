@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
 import textwrap
 from pathlib import Path
@@ -32,6 +33,23 @@ def make_key(key: Path) -> None:
     _run(command, b"", "the key cannot be made")
     key.chmod(0o600)
     public_half(key).chmod(0o644)
+    # before anything is signed by it
+    to_disk(key, public_half(key), key.parent)
+
+
+def to_disk(*paths: Path) -> None:
+    """Wait until files and folders are on the disk."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def same(one: str, other: str) -> bool:
+    """Tell whether two public keys are the same one, whatever their comments."""
+    return one.split()[:2] == other.split()[:2]
 
 
 def public_half(key: Path) -> Path:
@@ -70,10 +88,14 @@ def armoured(signature: str) -> str:
 
 def signers(public: str) -> str:
     """Return the list of signers with one public key, as `ssh-keygen -Y verify` reads it (ssh-keygen(1))."""
-    words = public.split()
-    if len(words) < 2 or not words[0].startswith("ssh-"):
+    if not is_key(public):
         raise ArchiveError("the public key is none: it should be one line, as in key.pub")
-    return f"{SIGNER} {words[0]} {words[1]}\n"
+    return " ".join([SIGNER, *public.split()[:2]]) + "\n"
+
+
+def is_key(text: str) -> bool:
+    """Tell whether a text looks like a public key of OpenSSH's."""
+    return text.startswith("ssh-") and len(text.split()) > 1
 
 
 def is_signed(public: str, content: bytes, signature: str, namespace: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LATE = datetime.timedelta(minutes=10)
 """The day is that of reception, and a line is in its file within seconds: what comes so long after it is none of it."""
-USES = ("use", "hold", "release", "accept")
+USES = ("use", "hold", "release", "accept", "renewal")
 """Kinds of entries that somebody asked for; each is a line of the log of uses too."""
 
 

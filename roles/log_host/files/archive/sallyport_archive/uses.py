@@ -42,7 +42,7 @@ def note(places: Places, kind: str, content: dict[str, Any]) -> Entry:
 
     Args:
         places: where things are.
-        kind: of the entry: `use`, `hold`, `release`, `accept`.
+        kind: of the entry: `use`, `hold`, `release`, `accept`, `renewal`.
         content: what was asked.
 
     Returns:

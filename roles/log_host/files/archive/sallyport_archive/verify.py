@@ -71,8 +71,9 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
                 "no witness was asked: a chain that root signed anew, or cut at its end, would not be seen"
             )
         else:
-            witness.check(entries, heads, public, now, found)
+            witness.check(entries, heads, {public, *signers(entries, public)}, now, found)
         known = state.fold(entries)
+        _check_own_key(places, entries, found)
         check_files(places, known, found)
         check_uses(noted, known, found)
     found.entries, found.files = len(entries), sum(bool(file.marks) for file in known.files.values())
@@ -87,12 +88,12 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
 def check_chain(lines: list[bytes], public: str, found: Findings) -> list[Entry]:
     """Check that the entries follow each other and are signed.
 
-    A signature is over an entry's hash, which covers all entries before it: that of the last one is checked, and those
-    on both sides of every break.
+    A signature is over an entry's hash, which covers all entries before it: that of the last one is checked, those on
+    both sides of every break, and those on both sides of a renewal of the key: the old one's word, and the new one's.
 
     Args:
         lines: of the chain.
-        public: the key that counts.
+        public: the key that counts: the first one, or any later one.
         found: gets what is wrong.
 
     Returns:
@@ -125,14 +126,51 @@ def check_chain(lines: list[bytes], public: str, found: Findings) -> list[Entry]
             doubtful |= {len(entries) - 1, len(entries)}
         entries.append(entry)
     doubtful.add(len(entries) - 1)
-    for entry in (entries[index] for index in sorted(doubtful) if index >= 0):
-        if not signing.is_signed(public, chain.signed_text(entry.number, entry.hash), entry.signature, signing.HEAD):
+    by = signers(entries, public)
+    renewals = [index for index, entry in enumerate(entries) if entry.kind == "renewal"]
+    doubtful |= {index for renewal in renewals for index in (renewal, renewal + 1)}
+    checked = [index for index in sorted(doubtful) if 0 <= index < len(entries)]
+    for entry, key in ((entries[index], by[index]) for index in checked):
+        if not signing.is_signed(key, chain.signed_text(entry.number, entry.hash), entry.signature, signing.HEAD):
             found.problems.append(f"chain: entry {entry.number} ({entry.kind}) is not as it was signed by this key")
     if not entries:
         found.problems.append("chain: it is missing or empty")
-    elif entries[0].kind == "key" and entries[0].content.get("public", "").split()[:2] != public.split()[:2]:
+    elif not any(signing.same(by[index], public) for index in checked):
         found.problems.append("chain: it was begun with another key")
+    found.notes += [
+        f"entry {entries[index].number}, {entries[index].time}: another key signs from then on" for index in renewals
+    ]
     return entries
+
+
+def signers(entries: list[Entry], public: str) -> list[str]:
+    """Return the key that must have signed each entry: the first entry names one, each renewal the next.
+
+    Args:
+        entries: the chain.
+        public: the key of a chain whose first entry is missing.
+
+    Returns:
+        One for each entry, and the one that signs what comes.
+
+    """
+    by: list[str] = []
+    key = public
+    for entry in entries:
+        named = str(entry.content.get("public", ""))
+        if not by and entry.kind == "key" and signing.is_key(named):
+            key = named
+        by.append(key)
+        if entry.kind == "renewal" and signing.is_key(named):
+            key = named
+    return [*by, key]
+
+
+def _check_own_key(places: Places, entries: list[Entry], found: Findings) -> None:
+    """Check that what is here to sign is what the chain says."""
+    own = signing.public_half(places.key).read_text(encoding="ascii", errors="replace")
+    if entries and not signing.same(own, signers(entries, own)[-1]):
+        found.problems.append(f"{signing.public_half(places.key)}: is another key than the chain names")
 
 
 def check_files(places: Places, known: State, found: Findings) -> None:

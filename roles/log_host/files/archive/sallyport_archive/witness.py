@@ -42,13 +42,13 @@ def heads_in(lines: list[bytes]) -> list[dict[str, Any]]:
     return found
 
 
-def check(entries: list[Entry], file: Path, public: str, now: datetime.datetime, found: Findings) -> None:
+def check(entries: list[Entry], file: Path, keys: set[str], now: datetime.datetime, found: Findings) -> None:
     """Compare the chain with what the witness has seen of it.
 
     Args:
         entries: the chain.
         file: the witness's copy of the heads.
-        public: the key that counts.
+        keys: that signed the chain.
         now: the time.
         found: gets what is wrong.
 
@@ -74,7 +74,7 @@ def check(entries: list[Entry], file: Path, public: str, now: datetime.datetime,
         found.problems.append(
             f"witness: it has seen another entry {other[0]}"
             + (f" (and {len(other) - 1} others)" if len(other) > 1 else "")
-            + (": the chain was made anew" if _genuine(first, public) else ", which this key did not sign")
+            + (": the chain was made anew" if _genuine(first, keys) else ", which this key did not sign")
         )
     if lost:
         found.problems.append(f"witness: it has seen entries up to {lost[-1]}, the chain ends with {last}")
@@ -88,7 +88,7 @@ def check(entries: list[Entry], file: Path, public: str, now: datetime.datetime,
         found.notes.append(f"the witness has seen the chain up to entry {max(same)}, {times[max(same)]}")
 
 
-def _genuine(head: dict[str, Any], public: str) -> bool:
+def _genuine(head: dict[str, Any], keys: set[str]) -> bool:
     signature = head.get("signature")
     text = chain.signed_text(head["number"], head["hash"])
-    return isinstance(signature, str) and signing.is_signed(public, text, signature, signing.HEAD)
+    return isinstance(signature, str) and any(signing.is_signed(key, text, signature, signing.HEAD) for key in keys)

@@ -94,6 +94,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--json", action="store_true")
 
+    renewal = command("renew-key", "sign by another key from now on; the chain says so, and verify follows it")
+    renewal.add_argument("--reason", required=True)
+
     hold = command("hold", "keep what concerns people or rooms until it is released")
     _span(hold)
     _who(hold)
