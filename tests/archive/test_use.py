@@ -133,6 +133,65 @@ def test_an_export_is_whole_and_signed(full: LogHost) -> None:
     assert full.sh("stat -c %a /root/out.tar /root/out").split() == ["600", "700"]
 
 
+def test_an_export_of_a_case_names_the_held_files(full: LogHost) -> None:
+    upload = {"kind": "file", "type": "upload", "sha256": "0f" * 32, "file": "<plan>.txt"}
+    address = "https://files.im.demo.example:5281/file_share/two/b.txt"
+    full.append(
+        lines(
+            event(ALICE, "files.im.demo.example", slot="one-1", **upload),
+            event(BOB, ALICE, body=f"see {address}"),
+            event(CARL, "files.im.demo.example", slot="three", **upload),
+        )
+    )
+    full.settle()
+    full.ask("hold", "--person", ALICE, "--case", "seven", "--reason", "court")
+    full.ask("export", "--case", "seven", "--reason", "court", "--to", "/root/out")
+    folder = "files%2eim%2edemo%2eexample/sallyport_held"
+    assert full.sh("cat /root/out/files.txt").split() == [f"{folder}/one%2d1.bin", f"{folder}/two.bin"]
+    assert full.sh("cat /root/out/files.sha256").split() == ["0f" * 32, f"{folder}/one%2d1.bin"]
+    manifest = json.loads(full.sh("cat /root/out/manifest.json"))
+    assert [(one["server"], one["name"]) for one in manifest["held_files"]] == [
+        ("im-int", "<plan>.txt"),
+        ("im-int", ""),
+    ]
+    assert {"files.txt", "files.sha256"} <= {one["name"] for one in manifest["files"]}
+    page = full.sh("cat /root/out/events.html")
+    assert "Held files" in page
+    assert f"{folder}/one%2d1.bin" in page
+    # nobody said that they are held
+    full.ask("export", "--person", ALICE, "--reason", "x", "--to", "/root/out2")
+    assert "files.txt" not in full.sh("ls /root/out2")
+    assert "Held files" not in full.sh("cat /root/out2/events.html")
+
+
+def test_holds_for_the_servers_say_no_more_than_they_need(full: LogHost) -> None:
+    said = full.ask("hold", "--person", ALICE, "--case", "seven", "--until", DAY, "--reason", "a secret")
+    assert "make holds" in said
+    hold = said.split()[0]
+    told = {"hold": hold, "people": [ALICE], "rooms": [], "from": None, "until": f"{DAY[:-1]}2T00:00:00+00:00"}
+    assert json.loads(full.ask("holds", "--for-servers")) == {"format": 1, "holds": [told]}
+    assert "make holds" in full.ask("release", hold, "--reason", "settled")
+    assert json.loads(full.ask("holds", "--for-servers")) == {"format": 1, "holds": []}
+
+
+def test_another_key(full: LogHost) -> None:
+    full.sh("cp /var/lib/sallyport-archive/key.pub /root/first.pub")
+    assert "SHA256:" in full.ask("renew-key", "--reason", "eva left")
+    full.ask("seal")
+    heads = ("--heads", "/var/log/sallyport/heads.jsonl")
+    for kept in ("/root/first.pub", "/var/lib/sallyport-archive/key.pub"):
+        assert "everything is as it was sealed" in full.ask("verify", *heads, "--key", kept)
+    full.ask("export", "--person", ALICE, "--reason", "x", "--to", "/root/out")
+    key = full.sh("cut -d' ' -f2 /var/lib/sallyport-archive/key.pub").strip()
+    assert key in full.sh("cat /root/out/signers")
+    assert key not in full.sh("cat /root/first.pub")
+    noted = json.loads(full.sh("grep renewal /var/log/sallyport/archive-use.jsonl"))
+    assert (noted["who"], noted["reason"], noted["public"].split()[1]) == ("eva", "eva left", key)
+    # another key was put there by hand
+    full.sh("cd /var/lib/sallyport-archive; rm key key.pub; ssh-keygen -qt ed25519 -N '' -f key")
+    assert "is another key than the chain names" in full.ask("verify", "--key", "/root/first.pub", code=1)
+
+
 def test_an_export_names_what_the_files_do_not_have(full: LogHost) -> None:
     full.sh(f"sed -i s/thanks/thinks/ {HOSTS}/im-int/{DAY}/im.jsonl")
     said = full.ask("export", "--person", BOB, "--reason", "x", "--to", "/root/out", code=1)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sallyport_archive import events
+from sallyport_archive.shared_files import files_of
 
 from decision_point.client import DOMAIN, FILES, ROOMS, Client
 from decision_point.conftest import NAME
@@ -73,6 +75,13 @@ def kept(scanned: Scanned) -> set[str]:
     return {line.split()[0] for line in lines}
 
 
+def exported(scanned: Scanned, upload: dict[str, Any]) -> None:
+    """Copies a file as docs/archive.md says, by what an export makes of its event."""
+    (file,) = files_of(events.read(json.dumps(upload).encode()), "im-int")
+    scanned.sh("rm -rf /tmp/files; mkdir /tmp/files; tar -C /var/lib/prosody -cT - | tar -C /tmp/files -x", file.path)
+    assert f"{file.path}: OK" in scanned.sh("cd /tmp/files; sha256sum -c", f"{file.sha256}  {file.path}\n")
+
+
 def test_what_is_held_stays_until_the_release_and_nothing_else_does(scanned: Scanned) -> None:
     alice, bob = scanned.client("alice"), scanned.client("bob")
     hold(scanned, people=[ALICE])
@@ -90,6 +99,7 @@ def test_what_is_held_stays_until_the_release_and_nothing_else_does(scanned: Sca
     prune(scanned)
     assert [slot.get()[0] for slot in (hers, sent, fetched, his)] == [410] * 4
     assert kept(scanned) == {her_hash, sent_hash, fetched_hash}
+    exported(scanned, scanned.event(hers, "upload"))
     # what the server knows of a file is cleared away at the start, and each hour
     scanned.restart()
     scanned.until(scanner="ready", holds=1, held=3, pending=0)

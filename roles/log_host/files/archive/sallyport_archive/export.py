@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from sallyport_archive import signing
 from sallyport_archive.day_file import open_file
 from sallyport_archive.page import write_page
 from sallyport_archive.places import ArchiveError
+from sallyport_archive.shared_files import SharedFile, files_of, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +31,8 @@ README = """What these files are
   manifest.json       who asked for what, when, why, and the SHA-256 of each file
   manifest.json.sig   signature of the manifest
   signers             the key that signed it
+  files.txt           where the IM server keeps the held files, below /var/lib/prosody; only with a case that has some
+  files.sha256        their SHA-256, as far as they are known
 
 To check them, in this folder:
   ssh-keygen -Y verify -f signers -I archive -n sallyport-archive-export -s manifest.json.sig < manifest.json
@@ -43,6 +47,7 @@ class Export:
     Attributes:
         count: events so far.
         elsewhere: ids of events whose line is not in the day file any more.
+        files: that were shared, by path.
 
     """
 
@@ -62,6 +67,7 @@ class Export:
         self.places, self.target = places, target
         self.count = 0
         self.elsewhere: list[str] = []
+        self.files: dict[str, SharedFile] = {}
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         except OSError as error:
@@ -86,14 +92,17 @@ class Export:
                 line = item.event.line.encode("utf-8")
                 stream.write(line + b"\n")
                 self.count += 1
+                for file in files_of(item.event, item.path.partition("/")[0]):
+                    self.files[file.path] = merged(self.files.get(file.path), file)
                 if not self._in_file(item, line):
                     self.elsewhere.append(item.event.id)
 
-    def finish(self, asked: dict[str, Any]) -> None:
+    def finish(self, asked: dict[str, Any], *, held: bool) -> None:
         """Write the page and the manifest, sign, and put all of it in its place.
 
         Args:
             asked: who asked for what, when and why.
+            held: it is about a case: the shared files are kept, and named.
 
         Raises:
             ArchiveError: it cannot be signed.
@@ -102,6 +111,11 @@ class Export:
         """
         public = signing.public_half(self.places.key)
         about = {**asked, "events": self.count, "not_in_day_files": self.elsewhere}
+        if held and self.files:
+            about["held_files"] = [asdict(file) for _, file in sorted(self.files.items())]
+            self._write("files.txt", "".join(f"{path}\n" for path in sorted(self.files)))
+            known = (file for _, file in sorted(self.files.items()) if file.sha256)
+            self._write("files.sha256", "".join(f"{file.sha256}  {file.path}\n" for file in known))
         write_page(self.folder / "events.jsonl", self.folder / "events.html", about)
         self._write("signers", signing.signers(public.read_text(encoding="ascii")))
         self._write("README.txt", README.format(fingerprint=signing.fingerprint(public)))

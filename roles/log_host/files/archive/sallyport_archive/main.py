@@ -161,7 +161,8 @@ def _export(asked: argparse.Namespace) -> int:
                 "who": uses.who(),
                 "asked": said,
                 "reason": asked.reason.strip(),
-            }
+            },
+            held=bool(asked.case),
         )
     finally:
         export.drop()

@@ -80,12 +80,17 @@ def _head(about: dict[str, Any]) -> Iterator[str]:
         if isinstance(value, dict):
             shown = "; ".join(f"{_text(key)}: {_text(part)}" for key, part in value.items() if part)
         else:
-            shown = _text(len(value) if name == "not_in_day_files" else value)
+            shown = _text(len(value) if name in ("not_in_day_files", "held_files") else value)
         yield f"<dt>{html.escape(name.replace('_', ' '))}<dd>{shown}"
     yield "</dl>"
     if about["not_in_day_files"]:
         yield f'<p class="alarm">{len(about["not_in_day_files"])} of these events are not in the sealed files any more '
         yield "as they came; the manifest has their ids. Run sallyport-archive verify.</p>"
+    if files := about.get("held_files"):
+        yield "<h2>Held files</h2><table><tr><th>Name<th>Server<th>Path below /var/lib/prosody<th>SHA-256</tr>"
+        for file in files:
+            yield f"<tr>{''.join(f'<td>{_text(file[name])}' for name in ('name', 'server', 'path', 'sha256'))}</tr>"
+        yield "</table>"
 
 
 def _row(event: Event) -> str:
