@@ -29,7 +29,7 @@ def test_it_says_what_changed_rules_would_have_done(server: Server) -> None:
     alice.join("hall")
     alice.message(bob.bare, f"<body>dry run with {CARD}</body>")
     alice.message(bob.bare, "<body>dry run with a zebra</body>")
-    bob.message(alice.bare, "<body>dry run of bob</body>")
+    bob.message(alice.bare, "<body>dry run of bob</body><subject>dry subject</subject>")
     alice.message(f"hall@{ROOMS}", "<body>dry run with a zebra in a room</body>", kind="groupchat")
     for client in (alice, bob):
         client.settle()
@@ -42,14 +42,22 @@ def test_it_says_what_changed_rules_would_have_done(server: Server) -> None:
             rule("zebras", "log", keyword_lists=["animals"], **{"from": ["alice"]}),
             rule("okapis", keywords=["okapi"]),
             rule("of-bob", "warn", keywords=["dry run"], **{"from": ["bob"]}),
+            rule("subjects", "warn", keywords=["dry subject"]),
         ],
         {"animals": "zebra\ngnu\n"},
     )
     found = re.findall(r"^(\S+) +(log|warn|refuse) +(\d+)$", out, re.MULTILINE)
     assert found, out
     hits = {name: (action, int(count)) for name, action, count in found}
-    assert hits == {"cards": ("refuse", 1), "zebras": ("log", 2), "okapis": ("refuse", 0), "of-bob": ("warn", 1)}
+    assert hits == {
+        "subjects": ("warn", 1),
+        "cards": ("refuse", 1),
+        "zebras": ("log", 2),
+        "okapis": ("refuse", 0),
+        "of-bob": ("warn", 1),
+    }
     assert "    dry run with #### #### #### ####" in out.splitlines()
+    assert "    dry subject | dry run of bob" in out.splitlines()
     assert "4111" not in out
     assert server.status() == before
     assert server.events(server=server.domain) == []

@@ -274,6 +274,7 @@ def test_words_are_recorded_as_the_site_says(server: Server) -> None:
     expected = [text, "one\neins", f"see https://{DOMAIN}:5281/invitation?… soon", None, "to a stranger", None, None]
     events = server.events(kind="message")
     assert [event.get("body") for event in events] == expected
+    assert [event["subject"] for event in events if "subject" in event] == ["s"]
     assert [fault for event in events for fault in faults(event)] == []
 
     server.offset = server.change(body="none")
@@ -284,11 +285,44 @@ def test_words_are_recorded_as_the_site_says(server: Server) -> None:
     key = "k" * 43
     server.sh("mkdir -p /etc/sallyport/secrets; cat > /etc/sallyport/secrets/event-key", key)
     server.offset = server.change(body="hash")
-    alice.message(bob.bare, "<body>Grüße</body>")
+    alice.message(bob.bare, "<body>Grüße</body><subject>Plan</subject>")
     alice.settle()
     (event,) = server.events(kind="message")
-    assert event["body_hash"] == hmac.digest(key.encode(), "Grüße".encode(), "sha256").hex()
-    assert "body" not in event
+    for name, words in (("body", "Grüße"), ("subject", "Plan")):
+        assert event[f"{name}_hash"] == hmac.digest(key.encode(), words.encode(), "sha256").hex()
+        assert name not in event
+    assert faults(event) == []
+
+
+FORMATTED = (
+    "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
+    "<p>con<strong>fid</strong>ential, see <a href='https://shop.example/plan'>here</a></p></body></html>"
+)
+
+
+@pytest.mark.parametrize("kind", ["chat", "groupchat"])
+def test_all_that_a_reader_may_see_is_recorded(server: Server, kind: str) -> None:
+    alice, bob = server.client("alice"), server.client("bob")
+    for client in (alice, bob):
+        client.join("staff")
+        client.settle()
+    server.mark()
+    inner = f"<body>hello</body>{FORMATTED}<subject>the plan</subject>"
+    alice.message(bob.bare if kind == "chat" else f"staff@{ROOMS}", inner, kind=kind)
+    alice.settle()
+    bob.settle()
+    (event,) = server.events(kind="message")
+    assert (event["body"], event["subject"]) == (
+        "hello\nconfidential, see here <https://shop.example/plan>",
+        "the plan",
+    )
+    assert faults(event) == []
+    server.offset = server.change(body="none")
+    alice.message(bob.bare, inner)
+    alice.settle()
+    (event,) = server.events(kind="message")
+    assert {"body", "subject", "body_hash", "subject_hash"}.isdisjoint(event)
+    assert "plan" not in server.ask(f"tail -c +{server.offset + 1} {EVENTS_PATH}")
 
 
 def test_no_digest_without_a_key(server: Server) -> None:

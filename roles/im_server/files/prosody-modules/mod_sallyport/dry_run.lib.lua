@@ -20,7 +20,8 @@ local MUC_USER = "http://jabber.org/protocol/muc#user";
 
 -- One line, shortened between two characters, without digits: a sample must not leak what the rule is there to stop.
 local function sample(stanza)
-	local text = (texts.body(stanza) or ""):gsub("%c", " "):gsub("%d", "#");
+	local shown, subject = texts.shown(stanza);
+	local text = ((subject and subject .. " | " or "") .. (shown or "")):gsub("%c", " "):gsub("%d", "#");
 	if not encodings.utf8.valid(text) then return "?"; end
 	local over = utf8.offset(text, LONGEST_SAMPLE + 1);
 	return over and text:sub(1, over - 1) .. "…" or text;

@@ -66,6 +66,8 @@ local function shorten(text)
 end
 
 -- What people write has the bound of its stanza.
+local WHOLE = { body = true; subject = true };
+
 local function clean(value, valid_utf8, whole)
 	if type(value) == "table" and #value > 0 then
 		for index, item in ipairs(value) do value[index] = clean(item, valid_utf8); end
@@ -85,7 +87,7 @@ end
 -- @return true, or nil and why it could not be written
 function events:write(event)
 	local line = { v = 2; id = self.means.uuid(); time = M.timestamp(self.means.now()) };
-	for key, value in pairs(event) do line[key] = clean(value, self.means.valid_utf8, key == "body"); end
+	for key, value in pairs(event) do line[key] = clean(value, self.means.valid_utf8, WHOLE[key]); end
 	local file, err = open(self);
 	if not file then return nil, err; end
 	-- After a torn write (disk full) the next event starts on a line of its own.

@@ -184,12 +184,14 @@ local function with_words(described, stanza, seen, verdict)
 	local wanted = core.policy and core.policy.body;
 	if not wanted or wanted == "none" or seen.monstrous or is_encrypted(seen) then return described; end
 	if seen.direction == "in" and verdict.verdict == "refused" and UNHEARD[verdict.rule] then return described; end
-	local text = stanza.name == "message" and texts.body(stanza, seen.subject_change) or seen.words and stanza:get_child_text("status");
-	if not text or text == "" then return described; end
-	if wanted == "hash" then
-		described.body_hash = hashes.hmac_sha256(core.event_key, text, true);
-	else
-		described.body = without_invitations(text);
+	if stanza.name ~= "message" and not seen.words then return described; end
+	local text, subject = texts.shown(stanza);
+	for name, words in pairs({ body = text, subject = subject }) do
+		if wanted == "hash" then
+			described[name .. "_hash"] = hashes.hmac_sha256(core.event_key, words, true);
+		else
+			described[name] = without_invitations(words);
+		end
 	end
 	return described;
 end

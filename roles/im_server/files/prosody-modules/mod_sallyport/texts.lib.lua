@@ -93,24 +93,66 @@ function M.read(stanza)
 	return found;
 end
 
---- The words of a message as its reader has them: its bodies, else its subject, else the formatted text.
--- @param is_subject it changes the subject of a room, and is nothing else
--- @return text, or nil when there are none
-function M.body(stanza, is_subject)
-	for _, name in ipairs(is_subject and { "subject" } or { "body", "subject" }) do
-		local parts, seen = {}, {};
-		for _, child in ipairs(stanza.tags) do
-			local text = child.name == name and child.attr.xmlns == nil and table.concat(text_of(child, "", {})) or "";
-			if text ~= "" and not seen[text] then
-				parts[#parts + 1], seen[text] = text, true;
-			end
+-- Elements of formatted text that begin a line of their own; all others stand within one, and may within a word.
+local LINES, ATTRIBUTES, BESIDE = {}, { "href", "src", "title", "alt" }, {};
+for name in ("address blockquote body br dd div dl dt h1 h2 h3 h4 h5 h6 hr li ol p pre table td th tr ul"):gmatch("%S+") do
+	LINES[name] = true;
+end
+-- What programs show beside the text, by name of the element: links, files, invitations, reactions.
+for name in ("desc name reaction reason spoiler url"):gmatch("%S+") do BESIDE[name] = true; end
+
+-- Formatted text as it is shown, with where its links lead unless it says that itself.
+local function formatted(element, parts)
+	local first = #parts + 1;
+	local line = LINES[element.name] and "\n" or "";
+	parts[first] = line;
+	for _, child in ipairs(element) do
+		if type(child) == "table" then formatted(child, parts); else parts[#parts + 1] = child; end
+	end
+	for _, name in ipairs(ATTRIBUTES) do
+		local value = element.attr[name];
+		if value and not table.concat(parts, "", first):find(value, 1, true) then parts[#parts + 1] = " <" .. value .. ">"; end
+	end
+	parts[#parts + 1] = line;
+	return parts;
+end
+
+local function beside(element, add)
+	for _, child in ipairs(element.tags) do
+		if BESIDE[child.name] then add(table.concat(text_of(child, "", {}))); end
+		if child.attr.reason then add(child.attr.reason); end
+		beside(child, add);
+	end
+end
+
+-- Texts in lines, each of them once: what differs in its spaces only is the same to a reader.
+local function lines()
+	local parts, known = {}, { [""] = true };
+	return function(text)
+		local words = text:gsub("%s+", " "):match("^ ?(.-) ?$");
+		if not known[words] then parts[#parts + 1], known[words] = text, true; end
+	end, function() return parts[1] and table.concat(parts, "\n"); end;
+end
+
+--- The words of a message or of presence as its reader has them.
+-- @return the text: in all its languages, then formatted, then what is shown beside it, of each what was not there before;
+--         and the subject. What has a subject alone has it as text. Nil for what there is none of.
+function M.shown(stanza)
+	local add, text = lines();
+	local add_subject, subject = lines();
+	for _, child in ipairs(stanza.tags) do
+		if not child.attr.xmlns then
+			local words = table.concat(text_of(child, "", {}));
+			if child.name == "body" or child.name == "status" then add(words); end
+			if child.name == "subject" then add_subject(words); end
 		end
-		if #parts > 0 then return table.concat(parts, "\n"); end
 	end
 	for _, child in ipairs(stanza.tags) do
-		if child.attr.xmlns == XHTML_IM then return table.concat(text_of(child, " ", {})); end
+		if child.attr.xmlns == XHTML_IM then add((table.concat(formatted(child, {})):gsub("\n%s*\n", "\n"):match("^%s*(.*%S)") or "")); end
 	end
-	return nil;
+	beside(stanza, add);
+	if text() then return text(), subject(); end
+	return subject();
 end
 
 return M;
