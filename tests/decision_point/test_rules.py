@@ -185,6 +185,33 @@ def test_long_lists_cost_little(server: Server) -> None:
     assert bob.bodies() == ["word10000 of many at host100000.bad.example"]
 
 
+def test_blocked_links_are_read_as_a_browser_reads_them(server: Server) -> None:
+    server.offset = server.change(rules=[rule("links", blocked=["bad.example", "half.example/bad", "192.0.2.1"])])
+    alice, bob = server.client("alice"), server.client("bob")
+    anchor = (
+        "<body>here</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>"
+        "<a href='http://user@32212&#10;25985/'>here</a></body></html>"
+    )
+    refused = [
+        "<body>http://x@3221225985/</body>",
+        "<body>http:/0xc0.0.513</body>",
+        "<body>https:\\\\bad.example.\\x</body>",
+        "<body>https://bad%E3%80%82example/</body>",
+        "<body>https://half.example:443/a/%2e%2e/./b%61d</body>",
+        anchor,
+    ]
+    for inner in refused:
+        number = alice.message(bob.bare, inner)
+        alice.settle()
+        assert error_of(alice.find("message", id=number)[0])[1] == "policy-violation", inner
+    passed = ["http://x@3221225986/", "https://half.example/bad/../good", "https://half.example/a/%2e%2e/badly"]
+    for text in passed:
+        alice.message(bob.bare, f"<body>{text}</body>")
+    alice.settle()
+    bob.settle()
+    assert bob.bodies() == passed
+
+
 def test_both_ways_across_the_border(outside: Outside) -> None:
     rules = [
         rule("cards", validators=["card"], directions=["out"]),

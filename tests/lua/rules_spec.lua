@@ -114,6 +114,40 @@ describe("a rule about links", function()
 	}) do
 		it(("finds what is blocked in %q"):format(text), function() assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
 	end
+	-- as a browser reads them (WHATWG URL)
+	for _, text in ipairs({
+		"http://x@3221225985/", "http://x:y@3221225985", "http:/3221225985/", "http:///3221225985", "http:3221225985", "https:\\\\3221225985\\a",
+		"http://0xC0.0x00.0x2.0x1/", "http://0300.0.2.1", "http://192.513", "http://192.0.513", "http://192.0.2.1./", "http://%31%39%32.0.2.1/", "http://322122%35985/",
+		"http://192。0。2。1/", "http://１９２.0.2.1", "http://３２２１２２５９８５/", "http://0x00000000c0000201", "http://[::ffff:c000:201]/", "http://[0:0:0:0:0:ffff:192.0.2.1]/",
+		"https://bad.example.", "https://bad.example./x", "https://bad.example:443/", "https:/bad.example", "https:///bad.example", "https:bad.example",
+		"https:\\\\bad.example\\x", "https://bad%E3%80%82example/", "https://bad%ef%bc%8eexample/", "https://bad%EF%BD%A1example/", "https://%62ad.example/",
+		"https://half.example/./bad", "https://half.example/a/../bad", "https://half.example/../bad", "https://half.example/%2e/bad", "https://half.example/a/%2E%2e/bad",
+		"https://half.example/a/.%2e/bad/x", "https://half.example/b%61d", "https://half.example/%42AD", "https://half.example//bad", "https://half.example\\bad",
+		"https://half.example/a\\..\\bad", "https://half.example:443/bad", "https://half.example:/bad", "https://half.example./bad", "https://x@half.example/bad",
+		"https://half.example/bad#x", "(see https://half.example/bad).", "https://half.example/bad, and", "https://half.example" .. ("/a/.."):rep(300) .. "/bad",
+		"https://half.example" .. ("/."):rep(1500) .. "/bad",
+	}) do
+		it(("sees through %q"):format(text:sub(1, 60)), function() assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
+	end
+	for _, text in ipairs({
+		"http://3221225986/", "http://192.0.2.256", "http://192.999.2.1", "http://0xc0000201x/", "http://192.0.2.1.1", "http://0398.0.2.1", "3221225985", "call 3221225985 or http: 3221225985",
+		"http://half.example/a/../badly", "http://half.example/bad/..", "http://half.example/bad/../good", "http://half.example/a/bad", "http://half.example/?/bad", "http://half.example/#/bad",
+		"http://[::ffff:c000:202]/", "http://good.example/%2e%2e/bad", "http://99999999999999999999/",
+	}) do
+		it(("takes %q for another address"):format(text), function() assert.is_false(is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
+	end
+	it("reads an entry of the list as it reads an address", function()
+		local set = ruleset({ blocked = { "a.example/x/../%62ad", "b.example/.", "c.example/deepest" } });
+		assert.is_true(is_met(set, to_bob(e("body", "https://a.example/bad"))));
+		assert.is_true(is_met(set, to_bob(e("body", "https://b.example/any"))));
+		assert.is_false(is_met(set, to_bob(e("body", "https://c.example/other"))));
+	end);
+	it("takes breaks of lines out of an address, as a browser does", function()
+		local function link(href) return to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, e("a " .. XHTML, { href = href }, "here")))); end
+		assert.is_true(is_met(ruleset(BLOCKED), link("ht\ntps://ba\td.exa\nmple")));
+		assert.is_true(is_met(ruleset(BLOCKED), link("http://32212\n25985/")));
+		assert.is_false(is_met(ruleset(BLOCKED), link("https://go\nod.example")));
+	end);
 	for _, text in ipairs({ "https://good.example/bad.example/", "https://notbad.example", "https://bad.example.org", "https://half.example/badly", "bad example" }) do
 		local wanted = text == "https://good.example/bad.example/"; -- a name in a path may be meant as one
 		it(("is right about %q"):format(text), function() assert.equal(wanted, is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
@@ -141,7 +175,7 @@ describe("a rule about links", function()
 		{ true, "https://evil.test/x", "https://bank.example" }, { true, "https://evil.test/x", "www.bank.example" }, { true, "https://evil.test", "bank.example/login" },
 		{ true, "https://evil.test", "bank.example" }, { false, "https://bank.example/a", "bank.example" }, { false, "https://www.bank.example/a", "https://bank.example" },
 		{ false, "https://files.im.x/1/report.pdf", "report.pdf" }, { false, "https://evil.test", "click here" }, { false, "https://evil.test", "see 3.14" },
-		{ true, "https://bank.example@evil.test/", "https://bank.example" }, { true, "https:\\\\bank.example:1@x@evil.test", "bank.example" },
+		{ true, "http://3221225985/bank.example", "bank.example" }, { true, "https://bank.example@evil.test/", "https://bank.example" }, { true, "https:\\\\bank.example:1@x@evil.test", "bank.example" },
 		{ false, "https://evil.test@bank.example/", "https://bank.example" }, { false, "https://bank.example/@evil.test", "bank.example" },
 	}) do
 		it(("%s that %s shown as %q lies"):format(case[1] and "says" or "does not say", case[2], case[3]), function()

@@ -26,7 +26,7 @@ local TEXTS = {
 	{ "4111 " }, { "4 " }, { "4.1-" }, { "411111111111111111" }, { "12-" }, { "19" }, { "de89" }, { "d e 8 9 " }, { "f a l " }, { "falcon-" },
 	{ "a.b.c.d" }, { "a.b.example " }, { "a.example/a/" }, { "a.example/", "", "?" }, { "aaaaaaaaaaaa.b" }, { "\205\132" }, { "a\204\138" }, { "\231\156\139.a" },
 	{ "[.]" }, { "2026-01-01 " }, { "x-#" }, { "\240\159\133\176" }, { "%41" }, { "bad.example" }, { "partne.example " },
-	{ "[a:", "http://" }, { "1.1.1.1/8" }, { "-----BEGIN PGP MESSAGE----" }, { "?OTR" }, { "eu.siacs" }, { "urn:xmpp:jingle" }, { "urn:xmpp:" },
+	{ "[a:", "http://" }, { "/.", "a.test" }, { "/a/..", "a.test" }, { "a.test/" }, { "a.test/a " }, { "http:1@" }, { "http:1 " }, { "http://0x1/" }, { "%2e/" }, { "1.1.1.1/8" }, { "-----BEGIN PGP MESSAGE----" }, { "?OTR" }, { "eu.siacs" }, { "urn:xmpp:jingle" }, { "urn:xmpp:" },
 };
 
 local function text_of(case, size)

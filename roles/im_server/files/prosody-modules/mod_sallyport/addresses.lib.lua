@@ -7,55 +7,77 @@ local links = module:require "links";
 
 local M = {};
 
-local LONGEST_PATH, MOST_PARTS = 512, 20;
+local LONGEST_PATH = 2048; -- bytes as it is written
 local SHORTEST = 6; -- bytes of a name for which one letter more or less is an imitation and no coincidence
 
 local function percent_decoded(text)
 	return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end));
 end
 
--- 127.1, 2130706433, 0x7f.0.0.1 are all the same address (inet_aton(3)).
+local function number_of(part)
+	if part:find("^0x%x*$") then return tonumber("0" .. part:sub(3), 16); end
+	return part:find("^0[0-7]*$") and tonumber(part, 8) or part:find("^[1-9]%d*$") and tonumber(part) or nil;
+end
+
+-- 127.1, 2130706433, 0x7f.0.0.1 are all the same address (WHATWG URL, "IPv4 parser").
 local function dotted(host)
-	local parts = {};
+	local sum, count, last = 0, 0, 0;
 	for part in (host .. "."):gmatch("([^.]*)%.") do
-		local value = part:find("^0%d+$") and tonumber(part, 8) or tonumber(part);
-		if not value or #parts == 4 or value < 0 then return host; end
-		parts[#parts + 1] = value;
+		local value = number_of(part);
+		if not value or value < 0 or last > 255 or count == 4 then return host; end
+		sum, count, last = sum + last * 256 ^ (4 - count), count + 1, value;
 	end
-	local sum = 0;
-	for at = 1, #parts - 1 do sum = sum + parts[at] * 256 ^ (4 - at); end
-	sum = sum + parts[#parts];
-	if sum >= 4294967296 then return host; end
-	local made = {};
-	for at = 3, 0, -1 do made[#made + 1] = ("%d"):format(math.floor(sum / 256 ^ at) % 256); end
-	return table.concat(made, ".");
+	if last >= 256 ^ (5 - count) then return host; end
+	sum = sum + last;
+	return ("%d.%d.%d.%d"):format(math.floor(sum / 16777216), math.floor(sum / 65536) % 256, math.floor(sum / 256) % 256, sum % 256);
 end
 
--- The path behind a name, with its slash, in small letters.
+-- A path as a browser asks for it and a server reads it: in small letters, without steps that lead nowhere.
+-- @return the parts of it
+local function parts_of(path)
+	local parts = {};
+	for part in folding.plain(percent_decoded(path), folding.WITHOUT):gmatch("[^/\\]+") do
+		if part == ".." then parts[#parts] = nil; elseif part ~= "." then parts[#parts + 1] = part; end
+	end
+	return parts;
+end
+
+-- The path behind a name, with its slash, as it is written.
 local function path_at(text, behind)
-	return percent_decoded(text:sub(behind, behind + LONGEST_PATH):gsub("^:%d+", ""):match("^/[^%s\"'<>]*") or "");
+	local first = text:match("^:?%d*()[/\\]", behind);
+	return first and text:sub(first, first + LONGEST_PATH):match("^[^%s\"'<>?#]*") or "";
 end
 
---- The names in a text: wherever there is a dot in a run of letters, and numbers behind two slashes.
+--- The names in a text: wherever there is a dot in a run of letters, and numbers where an address has its host.
 -- @param text  as it was written
 -- @param means { ascii = function(name) -> its xn-- form or nil, unicode = function(name) -> the other way round }
 -- @return list of { host, ascii, text, places (where a path may begin) }, each name once
 function M.found(text, means)
 	local found, known = {}, {};
-	if not text:find("[./]") and not text:find("[\227\239]") then return found; end
+	if not text:find("[./:%%]") and not text:find("[\227\239]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
 	local function add(name, behind)
 		local address = known[name];
 		if address == nil then
 			local host = links.host_of(name):gsub("^[.-]+", "");
-			if links.is_number(host) then host = dotted(host); end
+			local number = folding.fold(host);
+			if links.is_number(number) then host = dotted(number); end
 			address = host:find(".", 1, true) and { host = host; ascii = means.ascii(host) or host; text = text; places = {} } or false;
 			known[name], found[#found + 1] = address, address or nil;
 		end
 		if address then table.insert(address.places, behind); end
 	end
-	for first, run, behind in text:gmatch("()([%w.%%\128-\255-]+)()") do
-		if #run <= 1024 and (run:find("%.[^.]") or run:find("%%2[eE]") or text:sub(first - 2, first - 1) == "//") then
+	links.with_scheme(text, function(address, _, at)
+		local name = address:match("^[%w.%%\128-\255-]+");
+		local high, low, close = address:match("^%[[0:]*:ffff:(%x%x?%x?%x?):(%x%x?%x?%x?)()%]");
+		if high then
+			add(("%d"):format(tonumber(high, 16) * 65536 + tonumber(low, 16)), at + close); -- RFC 4291, 2.5.5.2
+		elseif name and not name:find("%.[^.]") then
+			add(name, at + #name);
+		end
+	end);
+	for run, behind in text:gmatch("([%w.%%\128-\255-]+)()") do
+		if #run <= 1024 and (run:find("%.[^.]") or run:find("%%%x%x")) then
 			add(run, behind);
 			if run:find("[\128-\255]") then
 				-- words of another script may stand beside it without a space
@@ -70,14 +92,16 @@ end
 
 --- Prepares a list: names, with all below them, and names with a path, with all below that.
 function M.blocklist(entries)
-	local list = { names = {}; pages = {} };
+	local list = { names = {}; pages = {}; deepest = 0 };
 	for _, entry in ipairs(entries) do
 		local host, path = entry:match("^([^/]*)(/.*)$");
-		if host then
+		local parts = host and parts_of(path) or {};
+		if #parts > 0 then
 			list.pages[host] = list.pages[host] or {};
-			list.pages[host][path] = true;
+			list.pages[host][table.concat(parts, "/")] = true;
+			list.deepest = math.max(list.deepest, #parts);
 		else
-			list.names[entry] = true;
+			list.names[host or entry] = true;
 		end
 	end
 	return list;
@@ -91,14 +115,16 @@ local function has_name(set, name)
 	return false;
 end
 
-local function has_page(paths, address)
+local function has_page(pages, deepest, address)
 	for _, place in ipairs(address.places) do
-		local path, parts = path_at(address.text, place), 0;
-		if paths[path] then return true; end
-		for last in path:gmatch("()[/?#&]") do
-			parts = parts + 1;
-			if parts > MOST_PARTS then break; end
-			if last > 1 and paths[path:sub(1, last - 1)] then return true; end
+		local path = path_at(address.text, place);
+		-- what is too long to be read counts as the page
+		if #path > LONGEST_PATH then return true; end
+		local parts, here = parts_of(path), nil;
+		for at = 1, math.min(#parts, deepest) do
+			here = here and here .. "/" .. parts[at] or parts[at];
+			-- a mark at its end may belong to the sentence
+			if pages[here] or at == #parts and pages[here:match("^.*[^.,;:!)%]}*_]") or ""] then return true; end
 		end
 	end
 	return false;
@@ -111,8 +137,8 @@ function M.blocked(lists, addresses)
 	for _, address in ipairs(addresses) do
 		for _, host in ipairs({ address.ascii, folding.fold(address.host) }) do
 			for _, list in ipairs(lists) do
-				local paths = list.pages[host];
-				if has_name(list.names, host) or paths and has_page(paths, address) then return true; end
+				local pages = list.pages[host];
+				if has_name(list.names, host) or pages and has_page(pages, list.deepest, address) then return true; end
 			end
 		end
 	end

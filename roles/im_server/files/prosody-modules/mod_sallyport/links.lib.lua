@@ -79,7 +79,8 @@ local function hosts_in(text)
 	end;
 end
 
--- Calls look(host, text from there on, whether it is one for a browser) for each address with a scheme, until that returns true.
+-- Calls look(text from the host on, whether it is one for a browser, where that is) for each address with a scheme, until it
+-- returns true.
 -- @return whether it did; then the text without the addresses that have slashes: what they go on with is no name of its own
 local function with_scheme(text, look)
 	local rest, over, host_at, looked = {}, 1, hosts_in(text), 0;
@@ -90,7 +91,7 @@ local function with_scheme(text, look)
 			local begin = (slashes > 0 or web) and host_at(place) or looked;
 			if begin ~= looked then
 				looked = begin;
-				if look(text:sub(begin, begin + LONGEST), web or slashes > 1) then return true; end
+				if look(text:sub(begin, begin + LONGEST), web or slashes > 1, begin) then return true; end
 			end
 			if slashes > 0 and first >= over then
 				rest[#rest + 1] = text:sub(over, first - 1);
@@ -188,7 +189,7 @@ local function has_colon(text)
 	return text:find(":", 1, true) or text:find("\239\188\154", 1, true);
 end
 
-M.host_of, M.is_below, M.is_number = host_of, is_below, is_number;
+M.host_of, M.is_below, M.is_number, M.with_scheme = host_of, is_below, is_number, with_scheme;
 
 --- Does this stanza carry a file in its text or in an attribute (RFC 2397)?
 -- @param encrypted whether the address of a file that nobody on its way can look into counts as well

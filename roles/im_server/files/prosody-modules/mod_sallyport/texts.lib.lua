@@ -45,7 +45,11 @@ end
 
 local function read_attributes(element, pieces)
 	for name, value in pairs(element.attr) do
-		if not MACHINE[name] and value ~= "" then pieces[#pieces + 1] = percent_decoded(value); end
+		if not MACHINE[name] and value ~= "" then
+			pieces[#pieces + 1] = percent_decoded(value);
+			-- browsers take breaks of lines out of an address (WHATWG URL, 4.4)
+			if value:find("[\t\r\n]") then pieces[#pieces + 1] = percent_decoded(value:gsub("[\t\r\n]", "")); end
+		end
 	end
 end
 
