@@ -40,12 +40,13 @@ describe("a rule about words", function()
 
 	for _, text in ipairs({
 		"falcon", "The FALCON.", "fal\226\128\139con", "f a l c o n", "f-a-l-c-o-n", "ｆａｌｃｏｎ", "fаlсоn", "𝓯𝓪𝓵𝓬𝓸𝓷", "ⓕⓐⓛⓒⓞⓝ",
+		"fal con", "fal\ncon", "fal - con", "f al c on", "fal, con", "fal.con", "x.fal.con.y", "pro ject x", "proj ectx", "ｆａｌ соn",
 		"f\204\182a\204\182l\204\182c\204\182o\204\182n\204\182", "fal\194\173con", "\"Falcon\"", "see:falcon", "🇫🇦🇱🇨🇴🇳", "Project   X", "project-x", "PROJECT\nX", "%66alcon",
 	}) do
 		it(("is met by %q"):format(text), function() assert.is_true(is_met(ruleset(WORD), to_bob(e("body", text)))); end);
 	end
 
-	for _, text in ipairs({ "falcons", "a falconer", "project y", "x project", "the eagle", "" }) do
+	for _, text in ipairs({ "fal come", "fal cons", "afal con", "falc", "falcons", "a falconer", "project y", "x project", "the eagle", "" }) do
 		it(("is not met by %q"):format(text), function() assert.is_false(is_met(ruleset(WORD), to_bob(e("body", text)))); end);
 	end
 
@@ -102,6 +103,26 @@ describe("a rule about words", function()
 		assert.is_false(is_met(set, e("message", { from = "a@im.x"; to = "c@im.x" }, e("body", "Eagle has nothing"))));
 		assert.is_false(is_met(set, e("message", { from = "a@im.x"; to = "d@im.x" }, e("body", "AB-1234"))));
 	end);
+end);
+
+it("a word of fewer than six letters is not put together", function()
+	local set = ruleset({ keywords = { "eagle", "птица", "секрет" } });
+	assert.is_false(is_met(set, to_bob(e("body", "ea gle, пти ца"))));
+	assert.is_true(is_met(set, to_bob(e("body", "сек рет"))));
+end);
+
+it("a list knows of which rules it is, and a word may be in several", function()
+	local set = ruleset({
+		{ id = "one"; keyword_lists = { "a" } }, { id = "two"; keyword_lists = { "a", "b" } }, { id = "three"; keywords = { "falcon" } },
+		{ id = "four"; keyword_lists = { "b" }; keywords = { "hawk" } },
+	}, { a = { "falcon", "eagle" }, b = { "falcon", "raven" } });
+	assert.same({ "one", "two", "three", "four" }, ids(set, to_bob(e("body", "falcon"))));
+	clock = clock + 100;
+	assert.same({ "one", "two" }, ids(set, to_bob(e("body", "eagle"))));
+	clock = clock + 100;
+	assert.same({ "two", "four" }, ids(set, to_bob(e("body", "raven"))));
+	clock = clock + 100;
+	assert.same({ "four" }, ids(set, to_bob(e("body", "hawk"))));
 end);
 
 describe("a rule about links", function()

@@ -8,65 +8,106 @@ local M = {};
 local LONGEST = 64; -- bytes of a word that patterns look at, and of words that are put together again
 
 local SHORTEST_JOINED = 8; -- bytes of a phrase that counts as well when it is written as one word
+local SHORTEST_CUT = 6; -- letters of a word or phrase that counts as well when it is cut elsewhere than between its words
+local BEGINNING = 4; -- bytes by which a word that may begin one of those is known
 
 local keywords = {};
 keywords.__index = keywords;
 
---- A set of words and phrases, empty.
+--- Words and phrases of many sets, in one: a text is looked through once, however many sets there are.
 function M.new()
-	return setmetatable({ first = {}; joined = {}; longest = 0 }, keywords);
+	return setmetatable({ first = {}; joined = {}; cut = {}; beginnings = {}; longest = 0; alone = {} }, keywords);
 end
 
---- Adds a word or phrase. @return whether there is anything in it to look for
-function keywords:add(phrase)
-	local words = folding.words(folding.fold(phrase));
-	if #words == 0 then return false; end
+-- Most phrases are of one set, and share one list that holds it.
+local function with_id(self, ids, id)
+	if not ids then return self.alone[id]; end
+	local more = { id };
+	for _, known in ipairs(ids) do
+		if known == id then return ids; end
+		more[#more + 1] = known;
+	end
+	return more;
+end
+
+--- The words of a phrase, as they are looked for; none when there is nothing in it to look for.
+function M.words(phrase)
+	return folding.words(folding.fold(phrase));
+end
+
+local function add(self, id, phrase)
+	local words = M.words(phrase);
 	local node = self.first;
 	for _, word in ipairs(words) do
 		node[word] = node[word] or {};
 		node = node[word];
 	end
-	node[true] = true;
+	node[true] = with_id(self, node[true], id);
 	local joined = table.concat(words);
-	self.joined[joined] = true;
-	self.longest = math.max(self.longest, #joined);
-	return true;
+	self.joined[joined] = with_id(self, self.joined[joined], id);
+	if select(2, joined:gsub("[^\128-\191]", "")) >= SHORTEST_CUT then
+		self.beginnings[joined:sub(1, BEGINNING)], self.cut[joined] = true, self.joined[joined];
+	end
+	self.longest = math.min(math.max(self.longest, #joined), LONGEST);
 end
 
-local function begins_here(first, words, at)
-	local node = first[words[at]];
-	while node do
-		if node[true] then return true; end
-		at = at + 1;
-		node = words[at] and node[words[at]];
+--- Adds a set, unless it is there.
+-- @param id      not nil
+-- @param phrases list of words and phrases, each of which has words
+function keywords:add(id, phrases)
+	if self.alone[id] then return; end
+	self.alone[id] = { id };
+	for _, phrase in ipairs(phrases) do add(self, id, phrase); end
+end
+
+local function note(hits, ids)
+	if not ids then return; end
+	for _, id in ipairs(ids) do hits[id] = true; end
+end
+
+local function note_as_they_stand(self, words, hits)
+	for at = 1, #words do
+		local node, next_at = self.first[words[at]], at + 1;
+		while node do
+			note(hits, node[true]);
+			node, next_at = words[next_at] and node[words[next_at]], next_at + 1;
+		end
 	end
-	return false;
+end
+
+-- What several words in a row are when nothing stands between them, and phrases in one word.
+local function note_in_pieces(self, words, hits)
+	local all, first = table.concat(words), 1;
+	for at, word in ipairs(words) do
+		if self.beginnings[all:sub(first, first + BEGINNING - 1)] then
+			local last = first - 1;
+			for next_at = at, #words do
+				last = last + #words[next_at];
+				if last - first >= self.longest then break; end
+				if next_at > at or #word >= SHORTEST_JOINED then note(hits, self.cut[all:sub(first, last)]); end
+			end
+		end
+		first = first + #word;
+	end
 end
 
 -- Words within letters that stand one by one.
-local function is_spelled(self, letters)
+local function note_spelled(self, letters, hits)
 	for at = 1, #letters do
-		for length = 3, math.min(self.longest, #letters - at + 1, LONGEST) do
-			if self.joined[letters:sub(at, at + length - 1)] then return true; end
-		end
+		for last = at + 2, math.min(at + self.longest - 1, #letters) do note(hits, self.joined[letters:sub(at, last)]); end
 	end
-	return false;
 end
 
---- Is one of them in this text?
+--- Of which sets is something in this text?
 -- @param text { words, glued, spelled }, see M.prepare
+-- @return set of ids
 function keywords:found(text)
-	for at = 1, #text.words do
-		local word = text.words[at];
-		if begins_here(self.first, text.words, at) or #word >= SHORTEST_JOINED and self.joined[word] then return true; end
-	end
-	for _, word in ipairs(text.glued) do
-		if self.joined[word] then return true; end
-	end
-	for _, letters in ipairs(text.spelled) do
-		if is_spelled(self, letters) then return true; end
-	end
-	return false;
+	local hits = {};
+	note_as_they_stand(self, text.words, hits);
+	note_in_pieces(self, text.words, hits);
+	for _, word in ipairs(text.glued) do note(hits, self.joined[word]); end
+	for _, letters in ipairs(text.spelled) do note_spelled(self, letters, hits); end
+	return hits;
 end
 
 --- The words of a folded text: as they stand, those in pieces put together again, and letters that stand one by one.

@@ -98,7 +98,8 @@ local function is_american(digits)
 end
 
 -- For each: the check; the forms in which it counts by itself, as lengths of its groups of digits; whether any groups do
--- that are all there is; and words that must be there for other forms.
+-- that are all there is; words that must be there for other forms; and whether it counts with the usual marks between its
+-- groups alone, as it has no check digit.
 local function named(list)
 	local set = {};
 	for word in list:gmatch("%S+") do set[word] = true; end
@@ -123,7 +124,7 @@ local KINDS = {
 		words = named "steuer steuerid idnr identifikationsnummer steueridentifikationsnummer steuernummer";
 	};
 	["id-us"] = {
-		check = is_american; least = 9; most = 9; forms = named "3-2-4"; loose = named "9"; words = named "ssn social";
+		check = is_american; least = 9; most = 9; usual = true; forms = named "3-2-4"; loose = named "9"; words = named "ssn social";
 	};
 };
 
@@ -164,7 +165,7 @@ local function in_groups(groups, kind, present)
 	return false;
 end
 
--- A date is no part of a longer number, nor is an address of IPv4.
+-- A date is no part of a longer number, nor is an address of IPv4 or, when it is shortened, of IPv6.
 local OTHERS = {
 	"%f[%w.]%d%d?%d?%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?%f[^%w.]",
 	"%f[%d][12][09]%d%d[-./][01]?%d[-./][0-3]?%d%f[%D]", "%f[%d][0-3]?%d[-./][01]?%d[-./][12][09]%d%d%f[%D]",
@@ -172,10 +173,13 @@ local OTHERS = {
 
 local SHORTEST = 9; -- digits
 
--- Digits that stand one by one are looked at apart from what is beside them.
-local function add_single(found, groups)
-	local single = { close = true };
-	if #groups == #table.concat(groups) then groups.single = true; end
+-- Adds what stands together, when it is long enough; and digits that stand one by one apart from what is beside them.
+local function add(found, groups)
+	local digits = #table.concat(groups);
+	if digits < SHORTEST then return; end
+	found[#found + 1] = groups;
+	local single = { usual = groups.usual };
+	if #groups == digits then groups.single = true; end
 	for at = 1, #groups + 1 do
 		if groups[at] and #groups[at] == 1 then
 			single[#single + 1] = groups[at];
@@ -184,32 +188,41 @@ local function add_single(found, groups)
 				single.single = true;
 				found[#found + 1] = single;
 			end
-			single = { close = true };
+			single = { usual = groups.usual };
 		end
 	end
 end
 
--- Runs of digits with up to three marks between two of them: lists of groups.
-local function runs(text)
-	if text:find("%d[-./]%d") then
-		for _, other in ipairs(OTHERS) do text = text:gsub(other, "|"); end
-	end
-	local found, groups = {}, nil;
-	local function over()
-		found[#found + 1] = groups;
-		add_single(found, groups);
-	end
-	for run in text:gmatch("%d[%d ._/+-]*") do
-		groups = { close = true };
-		for between, group in run:gmatch("(%D*)(%d+)") do
-			if #between > 3 then
-				over();
-				groups = { close = true };
-			end
-			if #between > 1 or between == "/" and #group > 4 then groups.close = false; end
-			groups[#groups + 1] = group;
+-- What may stand between two groups: what people write in a number, or any mark.
+local USUAL, ANY = "%d[%d ._/+-]*", "%d[%d%p ]*";
+
+-- Splits a run of digits where there are more than three marks between two of them.
+local function add_run(found, run, usual)
+	local groups = { close = usual; usual = usual };
+	for between, group in run:gmatch("(%D*)(%d+)") do
+		if #between > 3 then
+			add(found, groups);
+			groups = { close = usual; usual = usual };
 		end
-		over();
+		if #between > 1 or between == "/" and #group > 4 then groups.close = false; end
+		groups[#groups + 1] = group;
+	end
+	add(found, groups);
+end
+
+local function without_ipv6(token)
+	return select(2, token:gsub("::", "")) == 1 and "x" or token;
+end
+
+local function runs(text)
+	if text:find("::", 1, true) then text = text:gsub("[%x:]+", without_ipv6); end
+	if text:find("%d[-./]%d") then
+		for _, other in ipairs(OTHERS) do text = text:gsub(other, "x"); end
+	end
+	local found = {};
+	for run in text:gmatch(USUAL) do add_run(found, run, true); end
+	for run in text:gmatch(ANY) do
+		if run:find("[^%d ._/+-]") then add_run(found, run, false); end
 	end
 	return found;
 end
@@ -279,7 +292,7 @@ function M.found(kinds, text)
 		else
 			text.runs = text.runs or runs(text.folded);
 			for _, groups in ipairs(text.runs) do
-				if in_groups(groups, KINDS[name], text.present) then return true; end
+				if (groups.usual or not KINDS[name].usual) and in_groups(groups, KINDS[name], text.present) then return true; end
 			end
 		end
 	end

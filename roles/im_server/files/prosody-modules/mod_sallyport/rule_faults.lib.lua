@@ -67,7 +67,7 @@ local function rule(check, path, value, data)
 		number(check, path .. ".rate.messages", value.rate.messages, 1, 10000);
 		number(check, path .. ".rate.minutes", value.rate.minutes, 1, 1440);
 	end
-	texts(check, path .. ".keywords", value.keywords, "a text with a letter or digit", function(one) return keywords.new():add(one); end);
+	texts(check, path .. ".keywords", value.keywords, "a text with a letter or digit", function(one) return #keywords.words(one) > 0; end);
 	texts(check, path .. ".patterns", value.patterns, "a pattern of docs/rules.md", keywords.pattern);
 	texts(check, path .. ".validators", value.validators, "a kind of number of this version", function(one) return numbers.KINDS[one]; end);
 	for _, name in ipairs({ "blocked", "extensions", "media_types" }) do texts(check, path .. "." .. name, value[name], "a text"); end

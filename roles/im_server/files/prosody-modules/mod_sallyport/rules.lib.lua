@@ -32,36 +32,40 @@ local function set_or_nil(list, null)
 end
 
 -- Of many rules that use the same list it is prepared once.
-local function prepared(lists, kind, names, make)
+local function blocklists(lists, names)
 	local made = {};
 	for _, name in ipairs(names) do
 		local list = lists[name];
-		list[kind] = list[kind] or make(list.lines);
-		made[#made + 1] = list[kind];
+		list.blocked = list.blocked or addresses.blocklist(list.lines);
+		made[#made + 1] = list.blocked;
 	end
 	return made;
 end
 
-local function keyword_set(phrases)
-	local set = keywords.new();
-	for _, phrase in ipairs(phrases) do set:add(phrase); end
-	return set;
+-- Adds what a rule looks for to the words of all rules. @return the ids of its sets
+local function add_keywords(all, rule, lists)
+	local ids = { rule };
+	all:add(rule, rule.keywords);
+	for _, name in ipairs(rule.keyword_lists) do
+		all:add(lists[name], lists[name].lines);
+		ids[#ids + 1] = lists[name];
+	end
+	return ids;
 end
 
-local function compile_rule(rule, lists, imitated, null)
+local function compile_rule(rule, all, lists, imitated, null)
 	local made = {
 		id = rule.id; reason = rule.reason; action = rule.action; directions = set_of(rule.directions);
 		from = set_or_nil(rule.from, null); to = set_or_nil(rule.to, null); to_rooms = set_of(rule.to_rooms);
 		hours = rule.hours; rate = rule.rate ~= null and rule.rate or nil; patterns = {}; validators = rule.validators;
-		keywords = prepared(lists, "keywords", rule.keyword_lists, keyword_set);
-		blocked = prepared(lists, "blocked", rule.blocked_lists, addresses.blocklist);
+		keywords = add_keywords(all, rule, lists); blocked = blocklists(lists, rule.blocked_lists);
 		imitated = rule.lookalike and imitated or nil; lying = rule.lying;
 		extensions = set_of(rule.extensions); media_types = set_of(rule.media_types);
 	};
-	if #rule.keywords > 0 then table.insert(made.keywords, keyword_set(rule.keywords)); end
 	if #rule.blocked > 0 then table.insert(made.blocked, addresses.blocklist(rule.blocked)); end
 	for at, pattern in ipairs(rule.patterns) do made.patterns[at] = keywords.pattern(pattern); end
-	made.about_words = #made.keywords + #made.patterns + #made.validators > 0;
+	made.has_keywords = #rule.keywords + #rule.keyword_lists > 0;
+	made.about_words = made.has_keywords or #made.patterns + #made.validators > 0;
 	made.about_links = #made.blocked > 0 or made.imitated ~= nil or made.lying;
 	made.about_files = #rule.extensions + #rule.media_types > 0;
 	return made;
@@ -74,12 +78,12 @@ end
 --               null }
 function M.new(policy, lists, means)
 	local made = setmetatable({
-		list = {}; zone = policy.zone; means = means;
+		list = {}; keywords = keywords.new(); zone = policy.zone; means = means;
 		recent = means.cache(REMEMBERED_PAIRS); rated = means.cache(RATED);
 	}, rules);
 	local imitated = addresses.imitated(policy.names, means);
 	for at, rule in ipairs(policy.rules) do
-		made.list[at] = compile_rule(rule, lists, imitated, means.null);
+		made.list[at] = compile_rule(rule, made.keywords, lists, imitated, means.null);
 		made.about_words = made.about_words or made.list[at].about_words;
 	end
 	return made;
@@ -148,14 +152,17 @@ local function has_file(rule, stanza)
 	return ending ~= nil and rule.extensions[ending] ~= nil;
 end
 
-local function has_words(rule, text)
-	for _, set in ipairs(rule.keywords) do
-		if set:found(text) then
-			return (#rule.patterns == 0 or keywords.fits(rule.patterns, text))
-				and (#rule.validators == 0 or numbers.found(rule.validators, text));
-		end
+local function has_keyword(self, rule, text)
+	if not rule.has_keywords then return true; end
+	text.hits = text.hits or self.keywords:found(text);
+	for _, id in ipairs(rule.keywords) do
+		if text.hits[id] then return true; end
 	end
-	return #rule.keywords == 0 and (#rule.patterns == 0 or keywords.fits(rule.patterns, text))
+	return false;
+end
+
+local function has_words(self, rule, text)
+	return has_keyword(self, rule, text) and (#rule.patterns == 0 or keywords.fits(rule.patterns, text))
 		and (#rule.validators == 0 or numbers.found(rule.validators, text));
 end
 
@@ -235,7 +242,7 @@ function rules:met(stanza, seen, instant)
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then
-			hit = has_words(rule, found.text) or together ~= nil and not before.met[rule.id] and has_words(rule, together);
+			hit = has_words(self, rule, found.text) or together ~= nil and not before.met[rule.id] and has_words(self, rule, together);
 		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
