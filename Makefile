@@ -96,7 +96,8 @@ unit: .venv/ready ## the quick tests, under a minute
 # each under ten minutes; a mutation run that was stopped goes on where it was
 parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py test_lynis.py \
   test_updates.py test_ssh.py test_firewall_rollback.py test_power_off.py test_every_port.py test_hostile.py \
-  test_expiry.py test_people_live.py test_perimeter_reload.py test_desktop_lapses.py test_every_stanza.py test_log_loss.py archive alerts mutations machine
+  test_expiry.py test_people_live.py test_big_lists.py test_perimeter_reload.py \
+  test_desktop_lapses.py test_every_stanza.py test_log_loss.py archive alerts mutations machine
 
 demo-is-there:
 	@test -e inventories/demo/.ssh/config || { echo 'There is no demo yet: run make demo first.' >&2; exit 1; }

@@ -121,11 +121,19 @@ def check_blocked(value: str) -> str:
     host, slash, path = value.lower().rstrip("/").partition("/")
     if re.search(r"[\s\"'<>#?]", path) or len(path) > 1000:
         raise ValueError("the path holds blanks, quotes, ? or #, or is too long")
+    if not _is_ipv4(host):
+        check_domain(host)
+    return f"{host}{slash}{path}"
+
+
+def _is_ipv4(host: str) -> bool:
+    if not host[-1:].isdigit():
+        return False
     try:
         ipaddress.IPv4Address(host)
     except ValueError:
-        check_domain(host)
-    return f"{host}{slash}{path}"
+        return False
+    return True
 
 
 def check_extension(value: str) -> str:

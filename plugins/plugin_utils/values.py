@@ -384,6 +384,10 @@ def _check_label(label: str) -> None:
         raise ValueError(f"the part {label} has hyphens in third and fourth place, which is reserved")
 
 
+# names without any peculiarity, which are nearly all: a list of blocked ones has a hundred thousand
+_PLAIN_DOMAIN = re.compile(r"(?:[a-z0-9](?:-?[a-z0-9]){0,31}\.)+[a-z]{2,63}")
+
+
 def check_domain(value: str) -> str:
     """Check a domain name.
 
@@ -396,6 +400,8 @@ def check_domain(value: str) -> str:
     Raises:
         ValueError: it is no full domain name of RFC 1035 and RFC 5890 in small letters, or it is an address.
     """
+    if len(value) <= LONGEST_DOMAIN and _PLAIN_DOMAIN.fullmatch(value):
+        return value
     try:
         ipaddress.ip_address(value.strip("[]"))
     except ValueError:

@@ -129,6 +129,9 @@ function M.rule(over)
 	return made;
 end
 
+--- 5,000 ordinary sentences, which no rule of a site should meet.
+function M.sentences() return dofile(here .. "sentences.lua"); end
+
 --- Something that remembers as Prosody's util.cache does, and forgets nothing.
 function M.cache()
 	local known = {};

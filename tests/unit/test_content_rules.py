@@ -154,6 +154,7 @@ def test_clocks() -> None:
 def test_blocked_addresses() -> None:
     assert check_blocked("Bad.example/A/") == "bad.example/a"
     assert check_blocked("192.0.2.1/x") == "192.0.2.1/x"
+    assert check_blocked("xn--bcher-kva.example") == "xn--bcher-kva.example"
 
 
 def test_letters_that_look_alike() -> None:

@@ -90,18 +90,23 @@ end
 
 -- Blocked addresses -------------------------------------------------------------------------------------------------------
 
---- Prepares a list: names, with all below them, and names with a path, with all below that.
+--- Prepares a list: names, with all below them, and names with a path, with all below that. An entry is a key as it stands
+-- unless its path wants reading: most do not, and a list of a hundred thousand must not keep the server from its work.
 function M.blocklist(entries)
-	local list = { names = {}; pages = {}; deepest = 0 };
+	local list = { names = {}; hosts = {}; pages = {}; longest = 0 };
 	for _, entry in ipairs(entries) do
-		local host, path = entry:match("^([^/]*)(/.*)$");
-		local parts = host and parts_of(path) or {};
-		if #parts > 0 then
-			list.pages[host] = list.pages[host] or {};
-			list.pages[host][table.concat(parts, "/")] = true;
-			list.deepest = math.max(list.deepest, #parts);
+		local slash = entry:find("/", 1, true);
+		if slash and (entry:find("[%%\\\128-\255]", slash) or entry:find("/[./]", slash)) then
+			local parts = parts_of(entry:sub(slash));
+			table.insert(parts, 1, entry:sub(1, slash - 1));
+			entry = table.concat(parts, "/");
+			slash = entry:find("/", 1, true);
+		end
+		if slash then
+			list.hosts[entry:sub(1, slash - 1)], list.pages[entry] = true, true;
+			list.longest = math.max(list.longest, #entry);
 		else
-			list.names[host or entry] = true;
+			list.names[entry] = true;
 		end
 	end
 	return list;
@@ -115,16 +120,17 @@ local function has_name(set, name)
 	return false;
 end
 
-local function has_page(pages, deepest, address)
+local function has_page(list, host, address)
 	for _, place in ipairs(address.places) do
-		local path = path_at(address.text, place);
+		local path, here = path_at(address.text, place), host;
 		-- what is too long to be read counts as the page
 		if #path > LONGEST_PATH then return true; end
-		local parts, here = parts_of(path), nil;
-		for at = 1, math.min(#parts, deepest) do
-			here = here and here .. "/" .. parts[at] or parts[at];
+		local parts = parts_of(path);
+		for at, part in ipairs(parts) do
+			if #here > list.longest then break; end
+			here = here .. "/" .. part;
 			-- a mark at its end may belong to the sentence
-			if pages[here] or at == #parts and pages[here:match("^.*[^.,;:!)%]}*_]") or ""] then return true; end
+			if list.pages[here] or at == #parts and list.pages[here:match("^.*[^.,;:!)%]}*_]")] then return true; end
 		end
 	end
 	return false;
@@ -137,8 +143,7 @@ function M.blocked(lists, addresses)
 	for _, address in ipairs(addresses) do
 		for _, host in ipairs({ address.ascii, folding.fold(address.host) }) do
 			for _, list in ipairs(lists) do
-				local pages = list.pages[host];
-				if has_name(list.names, host) or pages and has_page(pages, list.deepest, address) then return true; end
+				if has_name(list.names, host) or list.hosts[host] and has_page(list, host, address) then return true; end
 			end
 		end
 	end
