@@ -58,8 +58,8 @@ def health(site: Site, host: Host) -> dict[str, Any]:
 
     Returns:
         host (its name), units (that must run), certificates (patterns of paths), queue (folder of logs that wait),
-        events (file that says how much of them waits; empty without), scanner (whether it has one) and holds (whether it
-        keeps what people share).
+        events (file that says how much of them waits; empty without), scanner (whether it has one) and holds (whether
+        it keeps what people share).
     """
     scanner = host.group in SCANNED
     events = bool(site.hosts_of(LOG_HOST)) and host.group in IM_SERVERS
