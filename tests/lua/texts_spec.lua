@@ -25,9 +25,19 @@ describe("the words of a message", function()
 		["a link beside the text"] = { e("message", e("body", "x"), e("x " .. OOB, e("url " .. OOB, "https://f/1"), e("desc " .. OOB, "plan"))), "x\nhttps://f/1\nplan" };
 		["a link that is the text"] = { e("message", e("body", "https://f/1"), e("x " .. OOB, e("url " .. OOB, "https://f/1"))), "https://f/1" };
 		["why somebody is invited"] = { e("message", e("x jabber:x:conference", { jid = "r@rooms.x"; reason = "plan" })), "plan" };
+		["elements in others"] = { e("message", e("desc urn:z", "a", e("desc urn:z", "b", e("x urn:z", { reason = "c" }, "d")))), "abd\nc" };
+		["formatted text with blanks around it"] = { e("message", e("html " .. XHTML_IM, " \n ", e("p " .. XHTML, "a b"), "\n \n")), "a b" };
 		["nothing"] = { e("message", e("body", " "), html(x("br")), e("thread", "t"), e("active http://jabber.org/protocol/chatstates")) };
 		["presence in two languages"] = { e("presence", e("status", "one"), e("status", { ["xml:lang"] = "de" }, "eins"), e("show", "away")), "one\neins" };
 	}) do
 		it("are those of " .. name, function() assert.same({ case[2], case[3] }, { texts.shown(case[1]) }); end);
 	end
+
+	it("are not longer than those of the longest message in two forms", function()
+		for _, letter in ipairs({ "a", "ä", "看" }) do
+			local text = texts.shown(e("message", e("body", letter:rep(60000))));
+			assert.is_true(#text <= 32768 + #"…");
+			assert.equal("", (text:gsub(letter, ""):gsub("…$", "")));
+		end
+	end);
 end);

@@ -7,7 +7,7 @@ local links = module:require "links";
 
 local M = {};
 
-local LONGEST_PATH = 2048; -- bytes as it is written
+local LONGEST_PATH, MOST_OF_PATHS = 2048, 16384; -- bytes as they are written, of one and of all in a message
 local SHORTEST = 6; -- bytes of a name for which one letter more or less is an imitation and no coincidence
 
 local function percent_decoded(text)
@@ -51,7 +51,8 @@ end
 --- The names in a text: wherever there is a dot in a run of letters, and numbers where an address has its host.
 -- @param text  as it was written
 -- @param means { ascii = function(name) -> its xn-- form or nil, unicode = function(name) -> the other way round }
--- @return list of { host, ascii, text, places (where a path may begin) }, each name once
+-- @return list of { host, ascii, found (this list), text, places (where a path may begin), paths (what was read there) },
+--         each name once
 function M.found(text, means)
 	local found, known = {}, {};
 	if not text:find("[./:%%]") and not text:find("[\227\239]") then return found; end
@@ -62,7 +63,7 @@ function M.found(text, means)
 			local host = links.host_of(name):gsub("^[.-]+", "");
 			local number = folding.fold(host);
 			if links.is_number(number) then host = dotted(number); end
-			address = host:find(".", 1, true) and { host = host; ascii = means.ascii(host) or host; text = text; places = {} } or false;
+			address = host:find(".", 1, true) and { host = host; ascii = means.ascii(host) or host; found = found; text = text; places = {}; paths = {} } or false;
 			known[name], found[#found + 1] = address, address or nil;
 		end
 		if address then table.insert(address.places, behind); end
@@ -120,12 +121,21 @@ local function has_name(set, name)
 	return false;
 end
 
+-- The parts of the path at one of the places, read once for all lists; false when there is too much to be read.
+local function path_of(address, at)
+	if address.paths[at] == nil then
+		local path, all = path_at(address.text, address.places[at]), address.found;
+		all.read = (all.read or 0) + #path;
+		address.paths[at] = #path <= LONGEST_PATH and all.read <= MOST_OF_PATHS and parts_of(path);
+	end
+	return address.paths[at];
+end
+
 local function has_page(list, host, address)
-	for _, place in ipairs(address.places) do
-		local path, here = path_at(address.text, place), host;
+	for place = 1, #address.places do
+		local parts, here = path_of(address, place), host;
 		-- what is too long to be read counts as the page
-		if #path > LONGEST_PATH then return true; end
-		local parts = parts_of(path);
+		if not parts then return true; end
 		for at, part in ipairs(parts) do
 			if #here > list.longest then break; end
 			here = here .. "/" .. part;
@@ -141,7 +151,8 @@ end
 -- @param addresses what M.found returned
 function M.blocked(lists, addresses)
 	for _, address in ipairs(addresses) do
-		for _, host in ipairs({ address.ascii, folding.fold(address.host) }) do
+		local folded = folding.fold(address.host);
+		for _, host in ipairs({ address.ascii, folded ~= address.ascii and folded or nil }) do
 			for _, list in ipairs(lists) do
 				if has_name(list.names, host) or list.hosts[host] and has_page(list, host, address) then return true; end
 			end

@@ -121,12 +121,29 @@ local function formatted(element, parts)
 	return parts;
 end
 
-local function beside(element, add)
+-- What stands within such an element is part of its text already.
+local function beside(element, add, within)
 	for _, child in ipairs(element.tags) do
-		if BESIDE[child.name] then add(table.concat(text_of(child, "", {}))); end
+		if BESIDE[child.name] and not within then add(table.concat(text_of(child, "", {}))); end
 		if child.attr.reason then add(child.attr.reason); end
-		beside(child, add);
+		beside(child, add, within or BESIDE[child.name]);
 	end
+end
+
+-- Without empty lines, and without blanks at its ends.
+local function trimmed(text)
+	local first = text:find("%S");
+	return first and text:sub(first):match("^.*%S"):gsub("\n%s*\n", "\n") or "";
+end
+
+-- Bytes of what is recorded: a message of the greatest length, with the same words formatted, is whole. What is longer was refused.
+local MOST = 32768;
+
+local function cut(text)
+	if #text <= MOST then return text; end
+	local stop = MOST;
+	while stop > 0 and text:find("^[\128-\191]", stop + 1) do stop = stop - 1; end
+	return text:sub(1, stop) .. "…";
 end
 
 -- Texts in lines, each of them once: what differs in its spaces only is the same to a reader.
@@ -135,7 +152,7 @@ local function lines()
 	return function(text)
 		local words = text:gsub("%s+", " "):match("^ ?(.-) ?$");
 		if not known[words] then parts[#parts + 1], known[words] = text, true; end
-	end, function() return parts[1] and table.concat(parts, "\n"); end;
+	end, function() return parts[1] and cut(table.concat(parts, "\n")); end;
 end
 
 --- The words of a message or of presence as its reader has them.
@@ -152,7 +169,7 @@ function M.shown(stanza)
 		end
 	end
 	for _, child in ipairs(stanza.tags) do
-		if child.attr.xmlns == XHTML_IM then add((table.concat(formatted(child, {})):gsub("\n%s*\n", "\n"):match("^%s*(.*%S)") or "")); end
+		if child.attr.xmlns == XHTML_IM then add(trimmed(table.concat(formatted(child, {})))); end
 	end
 	beside(stanza, add);
 	if text() then return text(), subject(); end
