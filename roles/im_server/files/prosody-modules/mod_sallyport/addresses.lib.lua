@@ -63,7 +63,9 @@ function M.found(text, means)
 			local host = links.host_of(name):gsub("^[.-]+", "");
 			local number = folding.fold(host);
 			if links.is_number(number) then host = dotted(number); end
-			address = host:find(".", 1, true) and { host = host; ascii = means.ascii(host) or host; found = found; text = text; places = {}; paths = {} } or false;
+			address = host:find(".", 1, true) and {
+				host = host; ascii = means.ascii(host) or host; found = found; text = text; places = {}; paths = {};
+			} or false;
 			known[name], found[#found + 1] = address, address or nil;
 		end
 		if address then table.insert(address.places, behind); end
