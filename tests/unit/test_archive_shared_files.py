@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sallyport_archive import events
+from sallyport_archive import events, holding
+from sallyport_archive.places import ArchiveError, Places
 from sallyport_archive.shared_files import SharedFile, files_of, merged
-from unit.archive_host import event
+from unit.archive_host import ALICE, LogHost, event
 
 FILES = "files.im.demo.example"
 SLOT = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -50,3 +52,22 @@ def test_no_name_leads_out_of_the_folder() -> None:
 def test_what_says_more_counts() -> None:
     for known, new in ((None, KNOWN), (LINKED, KNOWN), (KNOWN, LINKED), (KNOWN, KNOWN)):
         assert merged(known, new) == KNOWN
+
+
+def test_the_servers_are_told_whose_word_the_holds_are(tmp_path: Path) -> None:
+    host = LogHost(tmp_path / "log")
+    chain = host.entries()[0].hash
+    assert holding.for_servers(host.places) == {"format": 1, "chain": chain, "number": 0, "holds": []}
+    name = holding.hold(host.places, people=[ALICE], rooms=[], case="", span=(None, None), reason="court")
+    told = holding.for_servers(host.places)
+    assert (told["chain"], told["number"], [one["hold"] for one in told["holds"]]) == (chain, 2, [name])
+    # nothing differs by what else the chain gets
+    host.seal()
+    assert holding.for_servers(host.places) == told
+    holding.release(host.places, name, "settled")
+    assert holding.for_servers(host.places) == {"format": 1, "chain": chain, "number": 4, "holds": []}
+
+
+def test_no_chain_is_not_the_same_as_no_hold(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="there is no chain"):
+        holding.for_servers(Places(tmp_path))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sallyport_archive import chain, uses
 from sallyport_archive.contents import contents, whole_lines
@@ -20,6 +20,31 @@ if TYPE_CHECKING:
 def holds(places: Places) -> list[Hold]:
     """Return the holds that are in force, the oldest first."""
     return list(fold(chain.read(places)).holds.values())
+
+
+def for_servers(places: Places) -> dict[str, Any]:
+    """Return the holds in force as an IM server reads them, and whose word that is.
+
+    Args:
+        places: where things are.
+
+    Returns:
+        `format`, `chain` (hash of its first entry), `number` (of the last entry that changed a hold, so that nothing
+        differs by what else the chain gets; 0 when none did) and `holds`.
+
+    Raises:
+        ArchiveError: there is no chain, which is not the same as no hold; or it cannot be read.
+
+    """
+    entries = chain.read(places)
+    if not entries:
+        raise ArchiveError("there is no chain, so nobody knows what is held; run sallyport-archive setup")
+    return {
+        "format": 1,
+        "chain": entries[0].hash,
+        "number": max((entry.number for entry in entries if entry.kind in ("hold", "release")), default=0),
+        "holds": [one.for_servers() for one in fold(entries).holds.values()],
+    }
 
 
 def hold(

@@ -230,11 +230,10 @@ def _release(asked: argparse.Namespace) -> int:
 
 
 def _holds(asked: argparse.Namespace) -> int:
-    held = holding.holds(PLACES)
     if asked.for_servers:
-        print(json.dumps({"format": 1, "holds": [hold.for_servers() for hold in held]}))
+        print(json.dumps(holding.for_servers(PLACES)))
         return WELL
-    found = [hold.as_dict() for hold in held]
+    found = [hold.as_dict() for hold in holding.holds(PLACES)]
     if asked.json:
         print(json.dumps({"holds": found}))
         return WELL
