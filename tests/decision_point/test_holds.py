@@ -124,6 +124,27 @@ def test_a_room_and_a_span_of_time(scanned: Scanned) -> None:
     scanned.until(held=0)
     hold(scanned, people=[f"bob@{DOMAIN}"], **{"from": instant(-3600), "until": instant(3600)})
     scanned.until(held=2)
+    # what was shared before may be passed on later
+    hold(scanned, people=[f"bob@{DOMAIN}"], **{"from": instant(3600)})
+    scanned.until(held=2)
+
+
+def test_whom_an_address_reaches_before_its_file_and_behind_a_nickname(scanned: Scanned) -> None:
+    alice, bob = scanned.client("alice"), scanned.client("bob")
+    hold(scanned, people=[ALICE])
+    data = noise(1000)
+    early = scanned.slot(bob, "early.bin", len(data))
+    bob.message(ALICE, f"<body>soon: {early.url}</body>")
+    alice.heard(early.url)
+    assert early.put(data)[0] == 201
+    scanned.until(held=1)
+    later, later_hash = share(scanned, bob)
+    for client in (alice, bob):
+        client.join("hall")
+    bob.message(f"{HALL}/alice", f"<body>{later.url}</body>")
+    alice.heard(later.url)
+    scanned.until(held=2)
+    assert kept(scanned) == {sha256(data), later_hash}
 
 
 @pytest.mark.parametrize("fault", ["malformed", "missing", "unreadable"])

@@ -225,7 +225,7 @@ describe("the shelf", function()
 
 	before_each(function()
 		kept, fail = { old = { state = "quarantined" } }, false;
-		shelf = shelves.new(store);
+		shelf = shelves.new(store, function() return 0; end);
 	end);
 
 	it("knows what was there, and what is put there", function()

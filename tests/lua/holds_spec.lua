@@ -44,9 +44,9 @@ describe("holds", function()
 		assert.is_false(holds.covers({}, known({ ALICE }, 5)));
 	end);
 
-	it("go by the time of the upload", function()
+	it("go by the time of the upload, and what was there before may have been passed on", function()
 		local span = assert(read(hold({ from = "10"; ["until"] = "20" })));
-		for time, held in pairs({ [9] = false; [10] = true; [19] = true; [20] = false }) do
+		for time, held in pairs({ [9] = true; [10] = true; [19] = true; [20] = false }) do
 			assert.equal(held, holds.covers(span, known({ ALICE }, time)));
 		end
 		assert.is_true(holds.covers(span, known({ ALICE }, nil)));
@@ -76,7 +76,7 @@ describe("holds", function()
 end);
 
 describe("what keeps files", function()
-	local shelf, linked, text, fail, said, keeper;
+	local shelf, linked, text, fail, said, keeper, now, kept;
 
 	before_each(function()
 		local records = {
@@ -84,22 +84,27 @@ describe("what keeps files", function()
 			fetched = { state = "clean"; from = BOB; time = 5; readers = { { address = "1.2.3.4" }, { person = ALICE } } };
 			his = { state = "clean"; from = BOB; time = 5 };
 		};
+		now, kept = 0, {};
 		shelf = shelves.new({
 			get = function(_, slot) return records[slot]; end;
 			set = function(_, slot, record) records[slot] = record; return true; end;
 			users = function() return pairs(records); end;
-		});
+		}, function() return now; end);
 		linked, said, fail, text = {}, {}, nil, "one";
 		documents.one, documents.none, documents.bad = { format = 1; holds = { hold() } }, { format = 1; holds = {} }, {};
 		keeper = holds.keeper({
-			shelf = shelf; kept = {}; decode = means.decode; null = means.null; parse = means.parse; prepare = means.prepare;
+			shelf = shelf; kept = kept; decode = means.decode; null = means.null; parse = means.parse; prepare = means.prepare;
 			read = function() return text, not text and "no such file" or nil; end;
 			link = function(slot)
 				if slot == fail then return nil, "no room"; end
 				linked[slot] = true;
 				return true;
 			end;
-			unlink = function(slot) linked[slot] = nil; end;
+			unlink = function(slot)
+				if slot == fail then return false, "no leave"; end
+				linked[slot] = nil;
+				return true;
+			end;
 			said = function(level, words) said[#said + 1] = level .. ": " .. words; end;
 		});
 		shelf.changed = function(slot) keeper:check(slot); end;
@@ -126,8 +131,66 @@ describe("what keeps files", function()
 		assert.is_nil(linked.his);
 		shelf:sent("his", { BOB, ALICE });
 		assert.is_true(linked.his);
-		assert.is_true(shelf:sent("nowhere", { BOB, ALICE }));
-		assert.is_true(shelf:sent("his", { nil, BOB }));
+		assert.is_false(shelf:sent("nowhere", { BOB, ALICE }));
+		assert.is_false(shelf:sent("his", { nil, BOB }));
+	end);
+
+	it("keeps what somebody held was sent the address of before it was there", function()
+		keeper:look();
+		shelf:sent("next", { BOB, ALICE });
+		shelf:sent("last", { BOB, ALICE });
+		now = 6 * 3600;
+		shelf:sent("other", { BOB, HALL });
+		for _, slot in ipairs({ "next", "other" }) do shelf:put(slot, { state = "clean"; from = BOB; time = 5 }); end
+		assert.is_true(linked.next);
+		assert.is_nil(linked.other);
+		now = 12 * 3600;
+		shelf:sent("x", { BOB, HALL });
+		shelf:put("last", { state = "clean"; from = BOB; time = 5 });
+		assert.is_nil(linked.last);
+	end);
+
+	it("takes too many early addresses for anybody's", function()
+		keeper:look();
+		for number = 1, 10001 do shelf:sent("x" .. number, { BOB, HALL }); end
+		shelf:put("x1", { state = "clean"; from = BOB; time = 5 });
+		shelf:put("x10001", { state = "clean"; from = BOB; time = 5 });
+		assert.is_true(linked.x1 and linked.x10001);
+		now = 6 * 3600;
+		shelf:put("later", { state = "clean"; from = BOB; time = 5 });
+		assert.is_nil(linked.later);
+	end);
+
+	it("lists a thousand who were sent a file, and takes more for anybody", function()
+		keeper:look();
+		for number = 1, 1000 do assert.is_true(shelf:sent("his", { number .. "@im.x" })); end
+		assert.is_nil(linked.his);
+		assert.is_true(shelf:sent("his", { BOB .. "b" }));
+		assert.is_true(linked.his);
+		assert.is_nil(shelf:get("his").sent[BOB .. "b"]);
+		assert.is_false(shelf:sent("his", { BOB .. "c" }));
+	end);
+
+	it("looks at what is kept without a record", function()
+		kept.lost, linked.lost = true, true;
+		keeper:look();
+		assert.is_true(linked.lost);
+		text = "none";
+		keeper:look();
+		assert.same({}, linked);
+	end);
+
+	it("says what it cannot remove, and tries again", function()
+		keeper:look();
+		shelf:put("hers", { state = "held"; from = ALICE; time = 5 });
+		text, fail = "none", "hers";
+		keeper:look();
+		assert.same({ hers = true }, linked);
+		assert.is_table(shelf:get("hers"));
+		assert.equal("error: hers is not held any more and cannot be removed: no leave", said[3]);
+		fail = nil;
+		keeper:look();
+		assert.same({}, linked);
 	end);
 
 	it("keeps all while nobody knows, and says so once", function()

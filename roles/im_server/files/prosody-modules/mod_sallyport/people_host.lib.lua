@@ -237,7 +237,7 @@ local function outbound(event)
 		if seen.type == "error" and not seen.direction then rebuilt.answer(stanza); end
 	end
 	border.after_outbound(stanza, seen);
-	if core.addresses_sent and seen.stanza == "message" then core.addresses_sent(stanza); end
+	if core.addresses_sent and seen.stanza == "message" then core.addresses_sent(stanza, seen.occupant); end
 	return nil;
 end
 

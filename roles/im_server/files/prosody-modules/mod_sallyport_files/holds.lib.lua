@@ -35,10 +35,9 @@ end
 local function read_hold(said, means)
 	if not is_table(said, means) then return nil; end
 	local people, rooms = addresses(said.people, means), addresses(said.rooms, means);
-	local has_first, first = moment(said.from, means);
 	local has_over, over = moment(said["until"], means);
-	if not (people and rooms and has_first and has_over and (next(people) or next(rooms))) then return nil; end
-	return { people = people; rooms = rooms; first = first; over = over };
+	if not (people and rooms and moment(said.from, means) and has_over and (next(people) or next(rooms))) then return nil; end
+	return { people = people; rooms = rooms; over = over };
 end
 
 --- Reads what `sallyport-archive holds --for-servers` prints.
@@ -57,14 +56,14 @@ function M.read(text, means)
 	return holds;
 end
 
---- Is it held?
+--- Is it held? What was shared before a hold's time may have been fetched or sent on within it, what was shared after it not.
 -- @param holds as read() returns them; nil when nobody knows
 -- @param known what is at hand of the file's record: time of the upload, parties (address -> true), unsure (of the parties)
 function M.covers(holds, known)
 	if not holds then return true; end
 	for _, hold in ipairs(holds) do
 		local time = known.time;
-		local within = not time or (not hold.first or time >= hold.first) and (not hold.over or time < hold.over);
+		local within = not time or not hold.over or time < hold.over;
 		if within and known.unsure then return true; end
 		for address in pairs(within and known.parties or {}) do
 			if hold.people[address] or hold.rooms[address] then return true; end
@@ -74,19 +73,21 @@ function M.covers(holds, known)
 end
 
 --- @param means { shelf; read = function() -> text, or nil and why; kept = slot -> true, of files that have their second name;
---                link = function(slot, known) -> true, or nil and why, or nil when there is no such file; unlink = function(slot);
---                said = function(level, words); and what read() takes }
+--                link = function(slot, known) -> true, or nil and why, or nil when there is no such file;
+--                unlink = function(slot) -> true, or false and why; said = function(level, words); and what read() takes }
 function M.keeper(means)
 	return setmetatable({ means = means; kept = means.kept }, keeper);
 end
 
 --- Gives a file its second name, or takes it away.
 function keeper:check(slot)
-	local known = self.means.shelf.index[slot];
+	-- whose it is without a record, nobody knows
+	local known = self.means.shelf.index[slot] or self.kept[slot] and { parties = {}; unsure = true };
 	if not known then return; end
 	if not M.covers(self.holds, known) then
 		if not self.kept[slot] then return; end
-		self.means.unlink(slot);
+		local ok, why = self.means.unlink(slot);
+		if not ok then return self.means.said("error", ("%s is not held any more and cannot be removed: %s"):format(slot, why)); end
 		self.kept[slot] = nil;
 		-- its own name went with its retention
 		if known.state == "held" then self.means.shelf:put(slot, nil); end
@@ -111,6 +112,7 @@ function keeper:look()
 		self.text, self.why = text, why;
 	end
 	for slot in pairs(self.means.shelf.index) do self:check(slot); end
+	for slot in pairs(self.kept) do self:check(slot); end
 end
 
 --- How many holds there are, nil when nobody knows; and of how many files the second name is kept.

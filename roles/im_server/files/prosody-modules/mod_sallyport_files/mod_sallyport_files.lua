@@ -41,9 +41,10 @@ local holds_look = module:get_option_integer("sallyport_holds_look", 60, 1);
 local CHUNK = 65536;
 -- seconds: clamd's own MaxScanTime is scan_seconds, and its answer says more than none
 local GRACE = 5;
+local MOST_SENT_AT_ONCE = 20; -- addresses of files that are news, of one message
 local MOST_FAULTS = 5; -- in a row, of a stored file that cannot be scanned again
 
-local shelf = shelves.new(module:open_store("sallyport_files"));
+local shelf = shelves.new(module:open_store("sallyport_files"), os.time);
 local metadata = module:open_store("uploads", "archive");
 local busy = {}; -- slot -> what is being sent to it
 local served = {}; -- slot -> connections that fetch it now
@@ -570,7 +571,11 @@ local keeper = holds.keeper({
 		if not lfs.attributes(path, "mode") then return nil; end
 		return lfs.link(path, place(slot, "sallyport_held", true));
 	end;
-	unlink = function(slot) os.remove(place(slot, "sallyport_held")); end;
+	unlink = function(slot)
+		local path = place(slot, "sallyport_held");
+		local ok, why = os.remove(path);
+		return ok or not lfs.attributes(path, "mode"), why;
+	end;
 });
 
 function shelf.changed(slot) keeper:check(slot); end
@@ -584,11 +589,15 @@ end
 keep();
 
 --- Notes who sends the addresses of files to whom, see people_host.lib.lua.
-function core.addresses_sent(stanza)
-	local parties = { jid.bare(stanza.attr.from), jid.bare(stanza.attr.to) };
+-- @param person name of the one behind a nickname in a room, or nil
+function core.addresses_sent(stanza, person)
+	local parties, written = { jid.bare(stanza.attr.from), jid.bare(stanza.attr.to) }, 0;
+	if person then parties[#parties + 1] = person .. "@" .. core.host; end
 	for slot in tostring(stanza):gmatch(base_path:gsub("%p", "%%%0") .. "([%w_-]+)") do
 		local ok, err = shelf:sent(slot, parties);
-		if not ok then module:log("error", "Who was sent %s could not be kept: %s", slot, err); end
+		if ok == nil then module:log("error", "Who was sent %s could not be kept: %s", slot, err); end
+		written = written + (ok and 1 or 0);
+		if written >= MOST_SENT_AT_ONCE then break; end
 	end
 end
 

@@ -8,6 +8,9 @@ local shelf = {};
 shelf.__index = shelf;
 
 local MOST_READERS = 1000; -- of one file, each address and person once
+local MOST_SENT = 1000; -- of one file, who sent its address to whom
+local MOST_EARLY = 10000; -- addresses that were sent before there is a file
+local EARLY = 6 * 3600; -- seconds for which they are known at least
 
 -- What is at hand of a record without reading it. Its parties: who shared it, who fetched it, who sent its address to whom.
 local function extract(record)
@@ -19,13 +22,27 @@ local function extract(record)
 	for address in pairs(record.sent or {}) do parties[address] = true; end
 	return {
 		state = record.state; set = record.set; over = record.over; faults = record.faults; time = record.time;
-		parties = parties; unsure = record.more_readers ~= nil;
+		parties = parties; unsure = record.more_readers ~= nil or record.more_sent ~= nil; full = record.more_sent;
 	};
 end
 
+-- Adds to those who sent its address to whom; of too many nobody knows who they are.
+local function add_sent(record, addresses, more)
+	local count = 0;
+	record.sent, record.more_sent = record.sent or {}, record.more_sent or more;
+	for _ in pairs(record.sent) do count = count + 1; end
+	for _, address in pairs(addresses) do
+		if not record.sent[address] then
+			if count >= MOST_SENT then record.more_sent = true; return; end
+			record.sent[address], count = true, count + 1;
+		end
+	end
+end
+
 --- @param store of Prosody: get(slot), set(slot, record or nil), users()
-function M.new(store)
-	local self = setmetatable({ store = store; index = {} }, shelf);
+-- @param now function() -> seconds
+function M.new(store, now)
+	local self = setmetatable({ store = store; index = {}; now = now; early = {}; earlier = {}; early_count = 0; since = now() }, shelf);
 	for slot in store:users() do
 		local record = store:get(slot);
 		if record then self.index[slot] = extract(record); end
@@ -38,8 +55,32 @@ function shelf:get(slot)
 	return self.index[slot] and self.store:get(slot) or nil;
 end
 
+-- Notes that an address is sent of which there is no file yet.
+function shelf:sent_early(slot, addresses)
+	local now = self.now();
+	if now - self.since >= EARLY then
+		self.earlier, self.early, self.early_count, self.since = self.early, {}, 0, now;
+	end
+	if not self.early[slot] then
+		if self.early_count >= MOST_EARLY then self.overfull = now; return; end
+		self.early[slot], self.early_count = {}, self.early_count + 1;
+	end
+	add_sent(self.early[slot], addresses);
+end
+
+-- What was sent before there was a record.
+local function add_early(self, slot, record)
+	for _, early in ipairs({ self.early[slot] or {}, self.earlier[slot] or {} }) do
+		local addresses = {};
+		for address in pairs(early.sent or {}) do addresses[#addresses + 1] = address; end
+		if #addresses > 0 then add_sent(record, addresses, early.more_sent); end
+	end
+	if self.overfull and self.now() - self.overfull < EARLY then record.more_sent = true; end
+end
+
 --- @return true, or nil and why it could not be kept
 function shelf:put(slot, record)
+	if record and not self.index[slot] then add_early(self, slot, record); end
 	local ok, err = self.store:set(slot, record);
 	if not ok then return ok, err; end
 	self.index[slot] = record and extract(record);
@@ -66,13 +107,15 @@ end
 
 --- Notes that its address is in a message.
 -- @param addresses of the sender, and of the reader or room
+-- @return true when it was written, false when there was nothing to write, or nil and why it could not be
 function shelf:sent(slot, addresses)
 	local known, new = self.index[slot], false;
-	for _, address in pairs(known and addresses or {}) do new = new or not known.parties[address]; end
+	if not known then self:sent_early(slot, addresses); end
+	if not known or known.full then return false; end
+	for _, address in pairs(addresses) do new = new or not known.parties[address]; end
 	local record = new and self.store:get(slot);
-	if not record then return true; end
-	record.sent = record.sent or {};
-	for _, address in pairs(addresses) do record.sent[address] = true; end
+	if not record then return false; end
+	add_sent(record, addresses);
 	return self:put(slot, record);
 end
 
