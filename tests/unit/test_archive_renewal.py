@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from sallyport_archive import chain, setting_up, signing, uses
+from sallyport_archive.export import Export
 from sallyport_archive.places import ArchiveError
 from sallyport_archive.verify import Findings, verify
 from unit.archive_host import LogHost, event
@@ -59,6 +61,59 @@ def test_the_chain_goes_on_by_another_key(host: LogHost, tmp_path: Path) -> None
     assert '"renewal"' in host.places.uses.read_text()
 
 
+def test_the_public_half_is_on_the_disk_before_the_key(host: LogHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Any] = []
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*given: Any) -> Any:
+            steps.append(given)
+            return function(*given)
+
+        return noting
+
+    monkeypatch.setattr(signing, "to_disk", noted(signing.to_disk))
+    monkeypatch.setattr(Path, "replace", noted(Path.replace))
+    setting_up.renew_key(host.places, "someone left")
+    key = host.places.key
+    assert steps[-3:] == [(signing.public_half(key),), (host.places.new_key, key), (key.parent,)]
+
+
+@pytest.mark.parametrize("fault", [None, "", "rubbish\n", "ssh-ed25519 AAAA other\n"])
+def test_a_public_half_that_is_lost_or_bad_is_made_again(host: LogHost, fault: str | None) -> None:
+    first = host.public
+    file = signing.public_half(host.places.key)
+    file.unlink()
+    if fault is None:
+        assert [problem for problem in by(host, first).problems if "key.pub: is missing" in problem]
+    else:
+        file.write_text(fault)
+    assert setting_up.make_key_and_chain(host.places) == ["public key"]
+    assert signing.same(host.public, first)
+    assert by(host, first).problems == []
+    assert setting_up.make_key_and_chain(host.places) == []
+
+
+def test_no_renewal_comes_in_between_the_parts_of_an_export(
+    host: LogHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    sign = signing.sign
+
+    def signed(*given: Any) -> str:
+        with host.places.chain.with_name("lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(given[2])
+        return sign(*given)
+
+    monkeypatch.setattr(signing, "sign", signed)
+    export = Export(host.places, tmp_path / "out")
+    export.fill([])
+    export.finish({"time": "", "who": "eva", "asked": {}, "reason": "x"}, held=False)
+    assert held == [signing.EXPORT]
+
+
 def test_a_renewal_needs_a_reason(host: LogHost) -> None:
     before = host.public
     with pytest.raises(ArchiveError, match="reason"):
@@ -97,7 +152,9 @@ def test_who_has_the_old_key_cannot_pass_for_the_new_one(host: LogHost, tmp_path
 
 def test_a_key_that_is_no_key_is_named(host: LogHost) -> None:
     rewrite(host, "renewal", "rubbish", host.places.key)
-    assert by(host, host.public).problems == []
+    found = by(host, host.public)
+    assert found.problems == []
+    assert not any("another key signs" in note for note in found.notes)
     rewrite(host, "use", "", host.places.key)
     assert by(host, host.public).problems == []
 

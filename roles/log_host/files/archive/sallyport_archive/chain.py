@@ -225,9 +225,10 @@ def take_new_key(places: Places, last: Entry | None) -> None:
     if not signing.same(beside.read_text(encoding="ascii"), last.content["public"]):
         return
     public.write_text(f"{last.content['public']}\n", encoding="ascii")
-    # last of all: as long as it is there, this is done again
+    signing.to_disk(public)
+    # after the public half is there: as long as the new key has this name, this is done again
     places.new_key.replace(places.key)
-    signing.to_disk(public, places.key.parent)
+    signing.to_disk(places.key.parent)
     beside.unlink()
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sallyport_archive import signing
+from sallyport_archive import chain, signing
 from sallyport_archive.day_file import open_file
 from sallyport_archive.page import write_page
 from sallyport_archive.places import ArchiveError
@@ -117,12 +117,14 @@ class Export:
             known = (file for _, file in sorted(self.files.items()) if file.sha256)
             self._write("files.sha256", "".join(f"{file.sha256}  {file.path}\n" for file in known))
         write_page(self.folder / "events.jsonl", self.folder / "events.html", about)
-        self._write("signers", signing.signers(public.read_text(encoding="ascii")))
-        self._write("README.txt", README.format(fingerprint=signing.fingerprint(public)))
-        files = [self._describe(file) for file in sorted(self.folder.iterdir())]
-        self._write("manifest.json", json.dumps({**about, "files": files}, indent=1, ensure_ascii=False) + "\n")
-        manifest = (self.folder / "manifest.json").read_bytes()
-        self._write("manifest.json.sig", signing.armoured(signing.sign(self.places.key, manifest, signing.EXPORT)))
+        # a renewal of the key meanwhile would leave the signature of one and the name of the other
+        with chain.locked(self.places):
+            self._write("signers", signing.signers(public.read_text(encoding="ascii")))
+            self._write("README.txt", README.format(fingerprint=signing.fingerprint(public)))
+            files = [self._describe(file) for file in sorted(self.folder.iterdir())]
+            self._write("manifest.json", json.dumps({**about, "files": files}, indent=1, ensure_ascii=False) + "\n")
+            manifest = (self.folder / "manifest.json").read_bytes()
+            self._write("manifest.json.sig", signing.armoured(signing.sign(self.places.key, manifest, signing.EXPORT)))
         if self.target.suffix == ".tar":
             packed = self.folder.with_name(f"{self.folder.name}.tar")
             own = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -37,6 +37,8 @@ def make_key_and_chain(places: Places) -> list[str]:
                 )
             signing.make_key(places.key)
             made.append("key")
+        elif signing.mend_public_half(places.key):
+            made.append("public key")
         if not chain.complete_lines(places.chain):
             public = signing.public_half(places.key)
             chain.append(places, "key", {"public": public.read_text(encoding="ascii").strip()})

@@ -57,6 +57,29 @@ def public_half(key: Path) -> Path:
     return key.with_name(f"{key.name}.pub")
 
 
+def mend_public_half(key: Path) -> bool:
+    """Write the public half of a key where it is missing, or is not the one of that key.
+
+    Args:
+        key: the private key.
+
+    Returns:
+        Whether it had to be written.
+
+    Raises:
+        ArchiveError: the private key cannot be read.
+        OSError: it cannot be written.
+
+    """
+    own, file = _run([PROGRAM, "-y", "-f", str(key)], b"", "the key cannot be read").decode(), public_half(key)
+    if file.exists() and same(file.read_text(encoding="ascii", errors="replace"), own):
+        return False
+    file.write_text(own, encoding="ascii")
+    file.chmod(0o644)
+    to_disk(file, file.parent)
+    return True
+
+
 def fingerprint(public: Path) -> str:
     """Return the fingerprint of a public key, as OpenSSH shows it."""
     return _run([PROGRAM, "-l", "-f", str(public)], b"", "the key cannot be read").decode().split()[1]
