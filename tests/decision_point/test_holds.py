@@ -135,7 +135,7 @@ def test_whom_an_address_reaches_before_its_file_and_behind_a_nickname(scanned: 
     data = noise(1000)
     early = scanned.slot(bob, "early.bin", len(data))
     bob.message(ALICE, f"<body>soon: {early.url}</body>")
-    alice.heard(early.url)
+    alice.heard(f"soon: {early.url}")
     assert early.put(data)[0] == 201
     scanned.until(held=1)
     later, later_hash = share(scanned, bob)

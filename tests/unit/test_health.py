@@ -36,21 +36,60 @@ def test_each_host_is_asked_for_its_own_units(tmp_path: Path) -> None:
     assert (server["holds"], gateway["holds"]) == (True, False)
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 2, "holds": []}', '{"format": 1}', '{"format": 1, "holds": null}'])
-def test_the_number_of_holds_is_told_and_that_nobody_knows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+HOLD = {"people": ["alice@im.demo.example"], "rooms": [], "from": None, "until": "2026-03-02T00:00:00+00:00"}
+HELD = json.dumps({"format": 1, "chain": "aa", "number": 2, "holds": [HOLD]})
+
+
+@pytest.fixture
+def holds_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the server was told of the legal holds."""
     file = tmp_path / "holds.json"
     monkeypatch.setattr(program, "HOLDS", str(file))
+    file.write_text(HELD)
+    file.chmod(0o644)
+    return file
+
+
+def test_the_number_of_holds_is_told_and_that_nobody_knows_it(holds_file: Path) -> None:
     assert program.holds({"holds": False}) is None
-    assert "holds: " in " ".join(program.look(SETTINGS, 0)["faults"])
-    file.write_text(json.dumps({"format": 1, "holds": [{"people": ["alice@im.demo.example"]}]}))
-    assert program.look(SETTINGS, 0)["holds"] == 1
-    assert "holds: " not in " ".join(program.look(SETTINGS, 0)["faults"])
-    file.write_text(text)
     found = program.look(SETTINGS, 0)
-    assert found["holds"] is None
-    assert "holds: " in " ".join(found["faults"])
+    assert (found["holds"], "holds: " in " ".join(found["faults"])) == (1, False)
+    holds_file.unlink()
+    found = program.look(SETTINGS, 0)
+    assert (found["holds"], "holds: " in " ".join(found["faults"])) == (None, True)
+
+
+def test_holds_that_prosody_may_not_read_are_known_to_nobody(holds_file: Path) -> None:
+    # the group is not Prosody's
+    holds_file.chmod(0o640)
+    with pytest.raises(ValueError, match="cannot be read by Prosody"):
+        program.holds(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"format": 2, "holds": []}', '{"format": 1}', '{"format": 1, "holds": null}']
+)
+def test_holds_of_another_format_are_known_to_nobody(holds_file: Path, text: str) -> None:
+    holds_file.write_text(text)
+    with pytest.raises((ValueError, KeyError)):
+        program.holds(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        {**HOLD, "people": []},
+        {**HOLD, "people": "alice@im.demo.example"},
+        {**HOLD, "rooms": ["hall"]},
+        {**HOLD, "until": "soon"},
+        {"people": ["alice@im.demo.example"], "rooms": []},
+    ],
+)
+def test_a_hold_that_prosody_would_not_understand(holds_file: Path, bad: object) -> None:
+    holds_file.write_text(json.dumps({"format": 1, "holds": [HOLD, bad]}))
+    with pytest.raises(ValueError, match="hold 2 is not as it should be"):
+        program.holds(SETTINGS)
 
 
 def test_a_file_system_is_told_once_and_files_are_none(tmp_path: Path) -> None:
