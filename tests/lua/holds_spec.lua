@@ -171,6 +171,19 @@ describe("what keeps files", function()
 		assert.is_false(shelf:sent("his", { BOB .. "c" }));
 	end);
 
+	it("writes twenty records for a message, and counts nothing that it knew or that is not there", function()
+		for number = 1, 25 do shelf:put("s" .. number, { state = "clean"; from = BOB; time = 5 }); end
+		shelf:sent("s1", { BOB, HALL });
+		local slots = { "nowhere", "his" };
+		for number = 1, 25 do slots[#slots + 1] = "s" .. number; end
+		shelf:all_sent(table.concat(slots, " "):gmatch("%S+"), { BOB, HALL }, error);
+		local written = 0;
+		for _, slot in ipairs(slots) do
+			if (shelf:get(slot) or {}).sent then written = written + 1; end
+		end
+		assert.equal(21, written);
+	end);
+
 	it("looks at what is kept without a record", function()
 		kept.lost, linked.lost = true, true;
 		keeper:look();

@@ -41,7 +41,6 @@ local holds_look = module:get_option_integer("sallyport_holds_look", 60, 1);
 local CHUNK = 65536;
 -- seconds: clamd's own MaxScanTime is scan_seconds, and its answer says more than none
 local GRACE = 5;
-local MOST_SENT_AT_ONCE = 20; -- addresses of files that are news, of one message
 local MOST_FAULTS = 5; -- in a row, of a stored file that cannot be scanned again
 
 local shelf = shelves.new(module:open_store("sallyport_files"), os.time);
@@ -591,14 +590,11 @@ keep();
 --- Notes who sends the addresses of files to whom, see people_host.lib.lua.
 -- @param person name of the one behind a nickname in a room, or nil
 function core.addresses_sent(stanza, person)
-	local parties, written = { jid.bare(stanza.attr.from), jid.bare(stanza.attr.to) }, 0;
+	local parties = { jid.bare(stanza.attr.from), jid.bare(stanza.attr.to) };
 	if person then parties[#parties + 1] = person .. "@" .. core.host; end
-	for slot in tostring(stanza):gmatch(base_path:gsub("%p", "%%%0") .. "([%w_-]+)") do
-		local ok, err = shelf:sent(slot, parties);
-		if ok == nil then module:log("error", "Who was sent %s could not be kept: %s", slot, err); end
-		written = written + (ok and 1 or 0);
-		if written >= MOST_SENT_AT_ONCE then break; end
-	end
+	shelf:all_sent(tostring(stanza):gmatch(base_path:gsub("%p", "%%%0") .. "([%w_-]+)"), parties, function(slot, err)
+		module:log("error", "Who was sent %s could not be kept: %s", slot, err);
+	end);
 end
 
 -- Its retention is over.

@@ -9,6 +9,7 @@ shelf.__index = shelf;
 
 local MOST_READERS = 1000; -- of one file, each address and person once
 local MOST_SENT = 1000; -- of one file, who sent its address to whom
+local MOST_AT_ONCE = 20; -- files of one message
 local MOST_EARLY = 10000; -- addresses that were sent before there is a file
 local EARLY = 6 * 3600; -- seconds for which they are known at least
 
@@ -117,6 +118,19 @@ function shelf:sent(slot, addresses)
 	if not record then return false; end
 	add_sent(record, addresses);
 	return self:put(slot, record);
+end
+
+--- Notes which addresses are in one message: so many that are news, since each is written.
+-- @param slots iterator
+-- @param failed function(slot, why) for what could not be kept
+function shelf:all_sent(slots, addresses, failed)
+	local written = 0;
+	for slot in slots do
+		local ok, why = self:sent(slot, addresses);
+		if ok == nil then failed(slot, why); end
+		if ok ~= false then written = written + 1; end
+		if written >= MOST_AT_ONCE then return; end
+	end
 end
 
 --- Is it to be scanned with this set of signatures?
