@@ -314,6 +314,9 @@ def test_events_that_are_damaged() -> None:
     assert watch.told() == []
     watch.line("system", "im-int", **line, message=message)
     assert watch.told() == [(OPENED, "damaged", "/var/log/prosody/im-events.jsonl-20270101.gz")]
+    message = "/var/log/prosody/im-events.jsonl has a line that is too long: after 9 bytes of events, 600000 bytes"
+    watch.line("system", "im-int", **line, message=message)
+    assert watch.told() == [(OPENED, "damaged", "/var/log/prosody/im-events.jsonl")]
 
 
 def test_a_desktop() -> None:

@@ -349,6 +349,144 @@ def test_a_packed_file_of_two_parts(tmp_path: Path, events: Path) -> None:
     assert all_of(events, position_at(tmp_path)) == "1 2 3"
 
 
+@pytest.mark.parametrize("behind", [b"", gzip.compress(b'{"id":"2"}\n')])
+def test_zeros_behind_a_packed_part_are_no_damage(
+    tmp_path: Path, events: Path, capsys: pytest.CaptureFixture[str], behind: bytes
+) -> None:
+    write(events, 1)
+    away = put_away(events, 1, packed=True)
+    away.write_bytes(away.read_bytes() + bytes(3 * ship.PIECE) + behind)
+    os.utime(away, (time.time() - 60, time.time() - 60))
+    write(events, 3)
+    assert all_of(events, position_at(tmp_path)) == ("1 2 3" if behind else "1 3")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("size", [10, ship.BEGINNING - 1, ship.BEGINNING, ship.BEGINNING + 1, ship.LONGEST])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_is_known_whatever_the_length_of_its_first_line(
+    tmp_path: Path, events: Path, size: int, packed: bool
+) -> None:
+    first = b"a" * size
+    events.write_bytes(first + b'\n{"id":"1"}\n')
+    position = position_at(tmp_path)
+    reader = ship.Events(str(events), position)
+    lines = reader.lines(10)
+    assert [line for line, _first, _offset in lines] == [first, b'{"id":"1"}']
+    # what an earlier version noted of a short line is still known
+    if size < ship.BEGINNING:
+        assert lines[0][1] == hashlib.sha256(first + b"\n").hexdigest()
+    position.note(*lines[0][1:])
+    os.utime(events, (time.time() - 60, time.time() - 60))
+    put_away(events, 1, packed=packed)
+    write(events, 2)
+    put_away(events, 2, packed=packed)
+    write(events, 3)
+    assert all_of(events, position_at(tmp_path)) == "1 2 3"
+    assert [number for number, _first, _offset in drain(reader)] == ["2", "3"]
+
+
+def test_a_file_is_known_while_its_first_line_is_written(events: Path) -> None:
+    events.write_bytes(b"a" * (ship.BEGINNING - 1))
+    assert ship.identity(str(events)) == ""
+    known = []
+    for more in (b"a", b"a", b"\n", b"b\n"):
+        with events.open("ab") as stream:
+            stream.write(more)
+        known.append(ship.identity(str(events)))
+    assert len({*known}) == 1
+    assert known[0]
+
+
+def test_no_more_bytes_than_fit_into_the_memory_are_on_their_way(tmp_path: Path, events: Path) -> None:
+    events.write_bytes((b"a" * 300_000 + b"\n") * 20)
+    reader = ship.Events(str(events), position_at(tmp_path))
+    sizes = []
+    while lines := reader.lines(ship.WINDOW):
+        sizes.append([len(line) for line, _first, _offset in lines])
+    assert sizes == [[300_000] * 4] * 5
+    assert reader.lines(ship.WINDOW, 0) == []
+
+
+@pytest.mark.parametrize("where", ["first", "last", "packed"])
+def test_a_line_that_is_too_long_is_kept_here_and_holds_up_nothing(
+    tmp_path: Path, events: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    monkeypatch.setattr(ship, "KEPT", str(tmp_path / "damaged"))
+    long = b"l" * (2 * ship.LONGEST + 7)
+    whole = b"w" * ship.LONGEST
+    lines = [long, b"1", whole] if where == "first" else [whole, b"1", long]
+    position = position_at(tmp_path)
+    reader = ship.Events(str(events), position)
+    # not whole yet
+    events.write_bytes(b"\n".join(lines))
+    expected = [None if line is long else line for line in lines]
+    at = expected.index(None)
+    if where == "packed":
+        put_away(events, 1, packed=True)
+        write(events, 9)
+        expected.append(b'{"id":"9"}')
+    else:
+        given = [line for line, _first, _offset in reader.lines(10)]
+        assert given == expected[:2]
+        with events.open("ab") as stream:
+            stream.write(b"\n")
+    found = ship.Events(str(events), position).lines(10)
+    if where != "packed":
+        assert [line for line, _first, _offset in reader.lines(10)] == expected[2:]
+    assert [line for line, _first, _offset in found] == expected
+    before = found[at - 1][2] if at else 0
+    said = {*capsys.readouterr().out.splitlines()}
+    (kept,) = (tmp_path / "damaged").iterdir()
+    name = f"{events}-20260601-1780000001.gz" if where == "packed" else str(events)
+    size = len(long) + (where != "packed")
+    assert said == {
+        f"<1>{name} has a line that is too long: after {before} bytes of events, {size} bytes, kept as {kept}"
+    }
+    assert kept.read_bytes() == long + (b"" if where == "packed" else b"\n")
+    # once is enough, and what follows is known
+    position.note(*found[at][1:])
+    rest = [line for line, _first, _offset in ship.Events(str(events), position_at(tmp_path)).lines(10)]
+    assert rest == expected[at + 1 :]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_line_that_is_too_long_counts_as_handed_over(
+    tmp_path: Path, events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log host gets what is before it and behind it, and the position goes on behind it."""
+    for name in ("KEPT", "ROOM"):
+        monkeypatch.setattr(ship, name, str(tmp_path / name))
+    events.write_bytes(b"1\n" + b"l" * (ship.LONGEST + 1) + b"\n2\n" + b"l" * ship.LARGEST + b"\n")
+    sent: list[bytes] = []
+
+    class Host:
+        """Takes all; then the connection ends."""
+
+        def __init__(self) -> None:
+            self.open: list[Any] = []
+
+        def send(self, _command: bytes, *parts: tuple[bytes, Any]) -> None:
+            for data, meaning in parts:
+                assert len(data) <= ship.LARGEST
+                sent.append(data.removeprefix(ship.HEADER))
+                self.open.append(meaning)
+
+        def answers(self, seconds: float) -> list[Any]:
+            if seconds and not self.open:
+                raise ship.Broken("over")
+            found, self.open = self.open, []
+            return found
+
+    position = position_at(tmp_path)
+    settings = {"queue_megabytes": 64, "events": str(events)}
+    with pytest.raises(ship.Broken, match="over"):
+        ship.hand_over(Host(), ship.Events(str(events), position), position, ship.Watch(settings), settings)
+    assert sent == [b"1", b"2"]
+    assert position_at(tmp_path).offset == events.stat().st_size
+    assert ship.waiting(str(events), position) == 0
+
+
 def test_how_much_waits(tmp_path: Path, events: Path) -> None:
     position = position_at(tmp_path)
     assert ship.waiting(str(events), position) == 0

@@ -124,10 +124,11 @@ KINDS = {
         look="on {where}: sudo journalctl --unit sallyport-events --since -1h",
     ),
     "damaged": Kind(
-        title="Events that nobody can read any more",
-        means="A packed file of an IM server's events is damaged. What stood in it behind the damage is not on the log "
-        "host; all other events are.",
-        do="on {where}: see whether its disk fails: sudo journalctl -k -p err. When there is a backup of the file, put "
+        title="Events that do not reach the log host",
+        means="A packed file of an IM server's events is damaged, or one event is longer than the log host takes. What "
+        "stood behind the damage, or that event, is not on the log host; all other events are.",
+        do="on {where}: keep the copy in /var/lib/sallyport-events/damaged. When it is a damaged file, see whether the "
+        "disk fails: sudo journalctl -k -p err. When there is a backup of the file, put "
         "it in its place; docs/logging.md says how to hand over from an earlier point.",
         look="on {where}: sudo gzip --test {who}; sudo ls -l /var/lib/sallyport-events/damaged",
     ),

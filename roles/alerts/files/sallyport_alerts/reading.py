@@ -37,7 +37,7 @@ ADMISSION = re.compile(
 )
 WAITING = re.compile(r"has taken no event for|events wait for the log host|takes events again$")
 """What the role log_shipping says of events that are not taken, and of their end."""
-DAMAGED = re.compile(r"^(?P<file>\S+) is damaged: ")
+DAMAGED = re.compile(r"^(?P<file>\S+) (?:is damaged|has a line that is too long): ")
 """What it says of a file of events that it cannot read to its end."""
 TAKEN = re.compile(r"(takes events again|enough room again)$")
 LONGEST = 200
