@@ -7,17 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
 from sallyport_alerts import service, words
 from sallyport_alerts.follow import Follower
 from sallyport_alerts.incidents import MOST_OPEN, SETTLE, Change, Incident
+from sallyport_alerts.kinds import KINDS
 from sallyport_alerts.mail import compose
 from sallyport_alerts.outbox import MOST, Outbox, Undelivered
 from sallyport_alerts.service import MOST_WITHHELD
 from sallyport_alerts.words import Message
+from unit.host_programs import ROOT
 from unit.sites import BASE_HOSTS, BASE_SITE, LOG_HOST, PASSWORD, SECRETS, make_site, moment
 
 DAY = "2027-01-15"
@@ -162,7 +166,9 @@ def infect(folder: Path, *numbers: int) -> None:
             stream.write(json.dumps(event) + "\n")
 
 
-def test_only_so_many_messages_go_within_an_hour(tmp_path: Path) -> None:
+def test_only_so_many_messages_go_within_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # silent hosts do not wait
+    monkeypatch.setattr(service, "GAP_SECONDS", 2 * 3600)
     relay = Relay()
     box = Outbox("mail", tmp_path / "mail", relay)
     for number in range(30):
@@ -174,20 +180,69 @@ def test_only_so_many_messages_go_within_an_hour(tmp_path: Path) -> None:
     assert not relay.bodies[1].startswith("So many")
     assert relay.bodies[2].startswith("So many messages went within an hour that the next one goes at 2027-01-15 09:00")
     assert f"pages/{DAY}.html on log" in relay.bodies[2]
-    assert len((tmp_path / f"history-{DAY}.jsonl").read_text().splitlines()) == MOST_OPEN + 3, "the page has all"
+    assert len((tmp_path / f"history-{DAY}.jsonl").read_text().splitlines()) == MOST_OPEN + 1, "the page has all"
     one = watch(tmp_path, NOW, box)
     one.look(NOW + 3599)
     box.flush()
     assert len(relay.sent) == 3
     one.look(NOW + 3600)
     box.flush()
-    assert relay.sent[3].endswith(f", and {MOST_OPEN + 3 - 3 - 1} more"), "two silent hosts are among them"
+    assert relay.sent[3].endswith(f", and {MOST_OPEN + 1 - 3 - 1} more")
     assert "p3@x" in relay.bodies[3]
     assert one.withheld == []
     infect(tmp_path, 99)
     one.look(NOW + 3610)
     box.flush()
     assert len(relay.sent) == 4, "nor more within the next one"
+
+
+@pytest.mark.parametrize("kind", ["archive", "damaged", "log-gap", "queue"])
+def test_what_is_gravest_does_not_wait_for_the_next_hour(tmp_path: Path, kind: str) -> None:
+    relay = Relay()
+    box = Outbox("mail", tmp_path / "mail", relay)
+    one = watch(tmp_path, NOW, box)
+    one.sent = [NOW - 60, NOW - 50, NOW - 40]
+    slight, grave = (Incident(name, "im-int", "x", NOW, NOW) for name in ("infected", kind))
+    for number, change in enumerate(
+        (Change("opened", slight), Change("over", grave), Change("opened", grave), Change("opened", slight))
+    ):
+        one._alert([change], NOW + number)
+        box.flush()
+        assert len(relay.sent) == (number > 1)
+    assert relay.sent[0].endswith(f"ALERT: {KINDS[kind].title} (im-int, x), and 2 more")
+    assert [change.incident.kind for change in one.withheld] == ["infected"]
+    # the bound is still that of the last hour
+    assert f"next one goes at {words.instant(NOW - 50 + 3600)}" in relay.bodies[0]
+    one._alert([], NOW - 50 + 3599)
+    one._alert([], NOW - 50 + 3600)
+    box.flush()
+    assert len(relay.sent) == 2
+
+
+def test_a_flood_hides_nothing_graver(tmp_path: Path) -> None:
+    relay = Relay()
+    one = watch(tmp_path, NOW, Outbox("mail", tmp_path / "mail", relay))
+    one.sent = [NOW, NOW, NOW]
+    slight, usual = (Incident(kind, "im-int", kind, NOW, NOW) for kind in ("warning", "infected"))
+    for _ in range(MOST_WITHHELD):
+        one._alert([Change("opened", slight)], NOW)
+    one._alert([Change("reminder", usual), Change("opened", usual), Change("over", usual)], NOW)
+    assert [(change.what, change.incident.kind) for change in one.withheld[:3]] == [
+        ("opened", "infected"),
+        ("reminder", "infected"),
+        ("opened", "warning"),
+    ]
+    one._alert([], NOW + 3600)
+    one.ways[0].flush()
+    assert relay.sent[0].endswith(f"ALERT: Infected file (im-int, infected), and {MOST_WITHHELD + 2} more")
+
+
+@pytest.mark.parametrize(("number", "taken"), [(-1, False), (0, False), (1, True), (20, True)])
+def test_some_message_may_go_within_an_hour(number: int, taken: bool) -> None:
+    """The condition of the role's first task."""
+    tasks = yaml.safe_load((ROOT / "roles/alerts/tasks/main.yml").read_text(encoding="utf-8"))
+    condition = jinja2.Environment(autoescape=False).compile_expression(tasks[0]["ansible.builtin.assert"]["that"])
+    assert condition(alerts_messages_an_hour=number) is taken
 
 
 def test_what_waits_for_the_next_message_is_bounded(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+GRAVEST, SLIGHT = 0, 2
+"""Of what is logged something is lost or changed, or may be; and what can wait. All else is between."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Kind:
         within: seconds within which they must come.
         quiet: seconds without an event after which it is over. What is a state ends when the host says so.
         hold: seconds that a state must last before a person is told.
+        gravity: the lowest comes first in a message, and is told when not all can be; GRAVEST does not wait for it.
     """
 
     title: str
@@ -34,6 +37,7 @@ class Kind:
     within: int = HOUR
     quiet: int = DAY
     hold: int = 0
+    gravity: int = 1
 
 
 KINDS = {
@@ -58,6 +62,7 @@ KINDS = {
         do="Look who wrote to whom, and ask. If it must not pass, let the rule refuse it: site.yml, then "
         "ansible-playbook playbooks/people.yml -i inventories/<site>",
         look="sallyport-archive search --person {who}",
+        gravity=SLIGHT,
     ),
     "strangers": Kind(
         title="Many messages to people whom the sender may not reach",
@@ -106,6 +111,7 @@ KINDS = {
         do="on the control node: ansible-playbook playbooks/site.yml -i inventories/<site>. "
         "That of the authority (sallyport-….crt) is renewed by: make new-authority SITE=<site>",
         look="on {where}: openssl x509 -noout -dates -subject -in {who}",
+        gravity=SLIGHT,
     ),
     "log-gap": Kind(
         title="A machine does not send its logs",
@@ -114,6 +120,7 @@ KINDS = {
         "Then on {where}: sudo systemctl restart sallyport-logs. What it has kept on its disk comes by itself.",
         look="on {where}: sudo systemctl status sallyport-logs sallyport-health.timer; "
         "sudo journalctl --unit sallyport-logs --since -1h",
+        gravity=GRAVEST,
     ),
     "queue": Kind(
         title="Events wait for the log host",
@@ -122,6 +129,7 @@ KINDS = {
         do="on the log host: sudo systemctl restart sallyport-log-host. "
         "On {where}: sudo systemctl restart sallyport-events",
         look="on {where}: sudo journalctl --unit sallyport-events --since -1h",
+        gravity=GRAVEST,
     ),
     "damaged": Kind(
         title="Events that do not reach the log host",
@@ -131,6 +139,7 @@ KINDS = {
         "disk fails: sudo journalctl -k -p err. When there is a backup of the file, put "
         "it in its place; docs/logging.md says how to hand over from an earlier point.",
         look="on {where}: sudo gzip --test {who}; sudo ls -l /var/lib/sallyport-events/damaged",
+        gravity=GRAVEST,
     ),
     "disk": Kind(
         title="A disk is nearly full",
@@ -158,6 +167,7 @@ KINDS = {
         "make a copy of its disk, and find out who was signed in (last, /var/log/sallyport/archive-use.jsonl).",
         look="on {where}: sudo journalctl -t sallyport-archive --since -2d",
         quiet=26 * HOUR,
+        gravity=GRAVEST,
     ),
     "desktop": Kind(
         title="A desktop is not admitted",
@@ -166,6 +176,7 @@ KINDS = {
         do="at the desktop, with the network on: sudo systemctl start sallyport-desktop. The person sees there what "
         "fails.",
         look="on {where}: sudo /usr/local/lib/sallyport/admission show",
+        gravity=SLIGHT,
     ),
     "updates": Kind(
         title="Security updates wait",
@@ -173,6 +184,7 @@ KINDS = {
         do="on {where}: sudo unattended-upgrade --verbose",
         look="on {where}: apt list --upgradable; less /var/log/unattended-upgrades/unattended-upgrades.log",
         hold=3 * DAY,
+        gravity=SLIGHT,
     ),
     "clock": Kind(
         title="A clock is wrong",
@@ -181,6 +193,7 @@ KINDS = {
         do="on {where}: sudo systemctl restart chrony; the gateway needs time_sources of site.yml that answer",
         look="on {where}: sudo chronyc tracking; sudo chronyc sources",
         hold=30 * MINUTE,
+        gravity=SLIGHT,
     ),
     "blind": Kind(
         title="A machine cannot say how it is",

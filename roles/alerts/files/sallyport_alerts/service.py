@@ -18,8 +18,8 @@ from typing import Any
 
 from sallyport_alerts import mail, words
 from sallyport_alerts.follow import Follower
-from sallyport_alerts.incidents import Change, Incident, Incidents
-from sallyport_alerts.kinds import HOUR
+from sallyport_alerts.incidents import OVER, Change, Incident, Incidents
+from sallyport_alerts.kinds import GRAVEST, HOUR, KINDS
 from sallyport_alerts.outbox import Outbox, write
 from sallyport_alerts.reading import BAD, GOOD, REST, Finding, findings
 
@@ -32,7 +32,7 @@ METRICS_SECONDS = 60
 DAILY_HOUR = 6
 """UTC; from then on the mail of the day goes."""
 MOST_WITHHELD = 200
-"""So many changes wait for the next message; of further ones it has the number."""
+"""So many changes wait for the next message, the gravest; of the others it has the number."""
 HISTORY_DAYS = 400
 SECRETS = Path("/etc/sallyport/alerts")
 """Where `mail-password` and `im-password` lie."""
@@ -173,18 +173,20 @@ class Service:
             self.kept = text
 
     def _alert(self, changes: list[Change], now: float) -> None:
-        """Tell what changed, in one message with what had to wait; only so many go within an hour."""
+        """Tell what changed, in one message with what had to wait; only the gravest is told beyond the hourly bound."""
         # as it is now: the incident goes on
         self.withheld += [Change(change.what, dataclasses.replace(change.incident)) for change in changes]
+        self.withheld.sort(key=words.order)
         self.unnamed += len(self.withheld[MOST_WITHHELD:])
         del self.withheld[MOST_WITHHELD:]
         self.sent = [at for at in self.sent if 0 <= now - at < HOUR]
         most = self.settings["messages_an_hour"]
-        if not self.withheld or len(self.sent) >= most:
+        grave = any(change.what != OVER and KINDS[change.incident.kind].gravity == GRAVEST for change in changes)
+        if not self.withheld or (len(self.sent) >= most and not grave):
             return
         self.sent.append(now)
         page = f"{self.settings['pages']}/{day_of(now)}.html on {self.settings['host']}"
-        until = self.sent[0] + HOUR if len(self.sent) >= most else 0
+        until = self.sent[-most] + HOUR if len(self.sent) >= most else 0
         self._tell(
             words.alert(self.settings["site"], self.withheld, page, unnamed=self.unnamed, until=until),
             now,

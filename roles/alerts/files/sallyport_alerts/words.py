@@ -67,18 +67,22 @@ def section(change: Change) -> str:
     return "\n".join(lines)
 
 
+def order(change: Change) -> tuple[bool, int, bool]:
+    """Return what changes are sorted by: what is over comes last, else the gravest first, and of it what began."""
+    return change.what == OVER, KINDS[change.incident.kind].gravity, change.what == REMINDER
+
+
 def alert(site: str, changes: Sequence[Change], page: str, *, unnamed: int = 0, until: float = 0) -> Message:
     """Write one message for all that changed at a time.
 
     Args:
         site: name of the site.
-        changes: at least one; what began comes first.
+        changes: at least one.
         page: where all of them stand.
         unnamed: how many there were beside them.
         until: when the next message may go; 0 when it may at any time.
     """
-    order = [*HEAD]
-    changes = sorted(changes, key=lambda change: order.index(change.what))
+    changes = sorted(changes, key=order)
     count, unnamed = len(changes) + unnamed, unnamed + max(0, len(changes) - MOST - MOST_NAMED)
     parts = []
     # first: a long message may be cut at its end
