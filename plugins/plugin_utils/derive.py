@@ -178,6 +178,7 @@ def _im(site: Site, host: Host, profile: str, now: datetime.datetime) -> dict[st
         "sign_in_attempts": settings.sign_in.attempts,
         "sign_in_lockout_seconds": settings.sign_in.lockout_minutes * 60,
         "accounts": accounts(site, profile, now),
+        "log_room": logs.room(site),
         "metrics_from": [one for log in site.hosts_of(LOG_HOST) for one in log.addresses["servers"]],
         "policy": policy_text(policy),
         "body": policy["body"],

@@ -24,6 +24,8 @@ WITNESS_DIRECTORY = "/etc/sallyport/witness/tls"
 """Where the gateway keeps those by which it takes the heads of the archive's chain."""
 EVENTS = "/var/log/prosody/im-events.jsonl"
 """Where an IM server writes one event for each message."""
+ROOM = "/run/sallyport-events/room"
+"""Where it says how many bytes of them wait; its time is that of the last look that found room for more."""
 
 ARCHIVE_PACKAGES = ("openssh-client", "postgresql", "python3-psycopg2")
 """Debian packages by which the log host seals what it keeps, and finds it again."""
@@ -44,6 +46,11 @@ def certificate_name(site: Site, host: Host) -> str:
     return f"{host.name}.logs.{site.domain}"
 
 
+def room(site: Site) -> str:
+    """Return where an IM server must be told that there is room, or refuses; empty when it does not refuse."""
+    return ROOM if log_inputs(site) and site.settings.logging.when_full == "refuse" else ""
+
+
 def log_settings(site: Site, host: Host) -> dict[str, Any]:
     """Say what a host does with its logs.
 
@@ -52,10 +59,11 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
         host: the host, managed by the site.
 
     Returns:
-        log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, when_full); on the
-        log host also log_host (listen, certificate, retention, senders: host, certificate, port, events of each), and
-        in log_shipping witness (name, address and port); on the gateway, the witness, also log_witness (listen, port,
-        certificate, and sender: the name in the certificate of the log host). Nothing where the site has no log host.
+        log_shipping (name, address and port of the log host, certificate, events, queue_megabytes, messages_days); on
+        the log host also log_host (listen, certificate, retention, senders: host, certificate, port, events of each),
+        and in log_shipping witness (name, address and port); on the gateway, the witness, also log_witness (listen,
+        port, certificate, and sender: the name in the certificate of the log host). Nothing where the site has no log
+        host.
     """
     ports = log_inputs(site)
     if not ports:
@@ -71,7 +79,7 @@ def log_settings(site: Site, host: Host) -> dict[str, Any]:
         "certificate": _certificate(site, certificate_name(site, host), CERTIFICATE_DIRECTORY, client=True),
         "events": EVENTS if host.group in IM_SERVERS else "",
         "queue_megabytes": settings.queue_megabytes,
-        "when_full": settings.when_full,
+        "messages_days": site.settings.retention.messages_days,
     }
     if host is gateway:
         return {"log_shipping": shipping, "log_witness": _witness(site, gateway, server)}

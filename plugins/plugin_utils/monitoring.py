@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.sallyport.im.plugins.plugin_utils import desktops
+from ansible_collections.sallyport.im.plugins.plugin_utils import desktops, logs
 from ansible_collections.sallyport.im.plugins.plugin_utils.flows import GATEWAY, IM_SERVERS, LOG_HOST, SERVICES
 from ansible_collections.sallyport.im.plugins.plugin_utils.host_list import Host
 from ansible_collections.sallyport.im.plugins.plugin_utils.message_policy import ALERTS
@@ -18,8 +18,6 @@ WITNESS_UNIT = "sallyport-witness.service"
 """By what the gateway keeps the heads of the log host's archive, where there is one."""
 QUEUE = "/var/lib/sallyport-logs"
 """Where what the log host has not taken yet waits."""
-EVENTS_WAIT = "/run/sallyport-events/room"
-"""Where an IM server says how many bytes of events wait in their own file."""
 SCANNED = ("im_internal", "im_external", "desktops")
 """The groups whose hosts have a scanner for viruses."""
 COMMON_UNITS = ("chrony.service", "sallyport-firewall.service", "ssh.service")
@@ -74,7 +72,7 @@ def health(site: Site, host: Host) -> dict[str, Any]:
         "units": sorted(units),
         "certificates": [*CERTIFICATES],
         "queue": QUEUE,
-        "events": EVENTS_WAIT if events else "",
+        "events": logs.ROOM if events else "",
         "scanner": scanner,
         "holds": host.group == "im_internal",
     }

@@ -139,6 +139,7 @@ def settings() -> dict[str, Any]:
         "scan_seconds": 60,
         "daily_bytes_per_person": 1000,
         "sign_in_attempts": 10,
+        "log_room": "",
         "metrics_from": [],
         "sign_in_lockout_seconds": 8,
     }

@@ -15,6 +15,8 @@ from decision_point.client import DOMAIN, ROOMS, Client, error_of
 from decision_point.server import EVENTS_PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from decision_point.server import Server
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/im-event.schema.json").read_text(encoding="utf-8"))
@@ -113,31 +115,42 @@ def test_what_cannot_be_recorded_is_refused(server: Server) -> None:
     assert bob.bodies() == ["again"]
 
 
-@pytest.mark.parametrize("mark", ["touch --date=@0 mark", "rm mark", "touch --date=-6min mark"])
-def test_nobody_says_that_the_log_host_has_room(server: Server, mark: str) -> None:
-    """Too much waits; or what must say that there is room did not start; or it was stopped."""
+ROOM = "/run/sallyport-events/room"
+CONFIG = "/etc/prosody/prosody.cfg.lua"
+
+
+@pytest.fixture
+def refusing(server: Server) -> Iterator[Server]:
+    """The server of a site with `when_full: refuse`, before anything has said that there is room."""
+    server.sh(f"sed -i '1i sallyport_log_room = \"{ROOM}\"' {CONFIG}; mkdir -m 0755 $(dirname {ROOM})")
+    server.restart()
+    yield server
+    server.sh(f"sed -i /sallyport_log_room/d {CONFIG}; rm -r $(dirname {ROOM})")
+    server.restart()
+
+
+def test_nobody_says_that_the_log_host_has_room(refusing: Server) -> None:
+    """What must say so has not started yet; too much waits; it cannot start; it was stopped."""
+    server = refusing
     alice, bob = server.client("alice"), server.client("bob")
-    server.sh("mkdir -p /run/sallyport; cd /run/sallyport; ln -s mark log-room; touch mark; sleep 1.1")
-    try:
-        alice.message(bob.bare, "<body>room</body>")
-        alice.settle()
-        bob.settle()
-        assert bob.bodies() == ["room"]
-        server.sh(f"cd /run/sallyport; {mark}; sleep 1.1")
+    delivered: list[str] = []
+    for number, mark in enumerate(("true", "touch --date=@0 room", "rm room", "touch --date=-6min room")):
+        server.sh(f"cd $(dirname {ROOM}); {mark}; sleep 1.1")
         server.mark()
-        number = alice.message(bob.bare, "<body>too much</body>")
+        refused = alice.message(bob.bare, "<body>too much</body>")
         alice.settle()
         bob.settle()
-        assert error_of(alice.find("message", id=number, type="error")[0])[:2] == ("wait", "resource-constraint")
-        assert bob.bodies() == ["room"]
+        assert error_of(alice.find("message", id=refused, type="error")[0])[:2] == ("wait", "resource-constraint")
+        assert bob.bodies() == delivered
         event = server.events(kind="message")[-1]
         assert (event["verdict"], event["rule"]) == ("refused", "log")
-    finally:
-        server.sh("rm -r /run/sallyport; sleep 1.1")
-    alice.message(bob.bare, "<body>again</body>")
-    alice.settle()
-    bob.settle()
-    assert bob.bodies() == ["room", "again"]
+        # as the service writes it: root's here, and for all to see
+        server.sh(f"umask 022; rm -f {ROOM}; echo 7 >{ROOM}; sleep 1.1")
+        alice.message(bob.bare, f"<body>room {number}</body>")
+        alice.settle()
+        bob.settle()
+        delivered.append(f"room {number}")
+        assert bob.bodies() == delivered
 
 
 def test_a_full_disk(server: Server) -> None:

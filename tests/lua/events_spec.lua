@@ -50,7 +50,16 @@ describe("the event file", function()
 		assert.equal(1, #files[2].writes);
 	end);
 
-	it("is full unless somebody who must say so has said lately that there is room; it asks once a second", function()
+	it("is never full where nobody asked to refuse", function()
+		local never = means();
+		never.room = nil;
+		assert.is_false(events.new("x", never):full());
+	end);
+
+	it("is full unless it was said lately that there is room; it asks once a second", function()
+		said = 0;
+		assert.is_true(events.new("x", means()):full());
+		said = clock;
 		local log = events.new("x", means());
 		assert.is_false(log:full());
 		said = 0;

@@ -76,6 +76,7 @@ def test_the_internal_server(tmp_path: Path) -> None:
         "body": "full",
         "end_to_end_encryption": "forbid",
         "lists": [],
+        "log_room": "",
         "metrics_from": [],
     }
 
@@ -137,6 +138,7 @@ def test_the_external_server(tmp_path: Path) -> None:
         "body": "full",
         "end_to_end_encryption": "forbid",
         "lists": [],
+        "log_room": "",
         "metrics_from": [],
     }
 

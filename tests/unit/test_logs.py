@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
@@ -74,9 +75,37 @@ def test_what_a_host_knows_of_the_log_host(tmp_path: Path) -> None:
         assert (shipping["name"], shipping["address"]) == ("logs.im.fjord.example", "10.20.1.14")
         assert shipping["port"] == (port["log"] if name == "log" else 20514)
         assert bool(shipping["events"]) is events
-        assert (shipping["queue_megabytes"], shipping["when_full"]) == (1024, "refuse")
+        assert (shipping["queue_megabytes"], shipping["messages_days"]) == (1024, 365)
+        if events:
+            assert settings["im"]["log_room"] == settings["health"]["events"] == ship.ROOM
         assert {"rsyslog", "rsyslog-relp", "openssl"} <= {*settings["packages"]}
         assert ("log_host" in settings) is (name == "log")
+
+
+def test_a_server_refuses_only_where_the_site_says_so(tmp_path: Path) -> None:
+    site = logged_site(tmp_path, text=f"{EXTERNAL_SITE}  logging: {{when_full: alarm}}\n")
+    for name in ("im-int", "im-ext"):
+        assert host_settings(site, name, NOW)["im"]["log_room"] == ""
+
+
+def test_copies_are_kept_as_long_as_what_they_are_of(tmp_path: Path) -> None:
+    """The line for systemd-tmpfiles, done by it."""
+    variables = yaml.safe_load((ROOT / "roles/log_shipping/vars/main.yml").read_text(encoding="utf-8"))
+    files = {file["path"]: file["content"] for file in variables["__log_shipping_events_service"]["files"]}
+    text = files["/etc/tmpfiles.d/sallyport-events.conf"]
+    line = jinja2.Template(text).render(log_shipping_settings={"messages_days": 3}).splitlines()[1]
+    folder = tmp_path / "damaged"
+    assert Path(ship.KEPT).parts[1:] == Path(line.split()[1]).parts[1:]
+    (tmp_path / "tmpfiles.conf").write_text(line.replace(ship.KEPT, str(folder)) + "\n", encoding="utf-8")
+    clean = ["systemd-tmpfiles", "--clean", str(tmp_path / "tmpfiles.conf")]
+    subprocess.run(clean, check=True)
+    assert not folder.exists()
+    folder.mkdir()
+    for name, days in (("old", 3.1), ("new", 2.9)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time(), time.time() - days * 86400))
+    subprocess.run(clean, check=True)
+    assert [file.name for file in folder.iterdir()] == ["new"]
 
 
 def test_the_log_host_knows_each_host_by_certificate_and_port(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "scan_seconds": 60,
     "sign_in_attempts": 10,
     "sign_in_lockout_seconds": 900,
+    "log_room": "",
     "metrics_from": [],
 }
 EXTERNAL: dict[str, Any] = {
@@ -60,6 +61,11 @@ def line(text: str, start: str) -> str:
 def test_a_name_with_quotes_and_backslashes_stays_one_string() -> None:
     text = render(company='A "B" \\ ]] -- é')
     assert line(text, "site_name") == r'site_name = "A \"B\" \\ ]] -- é"'
+
+
+def test_a_server_refuses_without_room_only_where_the_site_says_so() -> None:
+    assert "sallyport_log_room" not in render()
+    assert line(render(log_room="/run/x"), "sallyport_log_room") == 'sallyport_log_room = "/run/x"'
 
 
 def test_a_line_break_cannot_start_a_new_setting() -> None:

@@ -12,8 +12,8 @@ events.__index = events;
 --- @param path  the file
 -- @param means { open = io.open, now = function() -> seconds, identity = function(path) -> text or nil,
 --               encode = function(table) -> JSON, valid_utf8 = function(text) -> boolean, uuid = function() -> text,
---               room = function() -> when somebody said last that the log host's queue has room, 0 for never;
---                                    nil where nobody has to }
+--               room = function() -> when it was said last that there is room on the way to the log host, 0 for never;
+--                      or nil: nothing is ever full }
 function M.new(path, means)
 	return setmetatable({ path = path; means = means; looked = 0; asked = -math.huge }, events);
 end
@@ -42,10 +42,10 @@ end
 
 --- Whether so much waits for the log host that the site wants nothing more to be sent (docs/logging.md).
 function events:full()
+	if not self.means.room then return false; end
 	local now = self.means.now();
 	if math.abs(now - self.asked) >= 1 then
-		local said = self.means.room();
-		self.asked, self.is_full = now, said ~= nil and math.abs(now - said) > STALE;
+		self.asked, self.is_full = now, math.abs(now - self.means.room()) > STALE;
 	end
 	return self.is_full;
 end

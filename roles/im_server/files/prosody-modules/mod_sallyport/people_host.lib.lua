@@ -43,7 +43,7 @@ local list_folder = module:get_option_string("sallyport_lists", "/etc/sallyport/
 local key_path = module:get_option_string("sallyport_event_key", "/etc/sallyport/secrets/event-key");
 local SHORTEST_KEY = 32; -- bytes
 local event_path = module:get_option_string("sallyport_events", "/var/log/prosody/im-events.jsonl");
-local log_room = module:get_option_path("sallyport_log_room", "/run/sallyport/log-room");
+local log_room = module:get_option_string("sallyport_log_room");
 
 -- What the components and the authentication share with this host. Emptied on unload: then nothing is let through.
 local core = module:shared("/*/sallyport/core");
@@ -71,10 +71,7 @@ local log_file = events.new(event_path, {
 		local found = lfs.attributes(path);
 		return found and found.dev .. ":" .. found.ino;
 	end;
-	-- the link says that somebody must, and leads to the mark; docs/logging.md
-	room = function()
-		return lfs.symlinkattributes(log_room) and (lfs.attributes(log_room, "modification") or 0);
-	end;
+	room = log_room and function() return lfs.attributes(log_room, "modification") or 0; end;
 });
 
 --- Records one event. @return true, or nil when it could not be written: then the stanza must not pass (R9)
