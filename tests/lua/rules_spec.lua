@@ -35,6 +35,28 @@ local function is_met(set, stanza, seen, instant) return #ids(set, stanza, seen,
 
 before_each(function() clock = 1000; end);
 
+describe("what somebody wrote before", function()
+	it("makes nothing of ordinary sentences", function()
+		local set, sentences = ruleset({ validators = { "card", "iban" } }), helper.sentences();
+		for at = 2001, 3000 do assert.is_false(is_met(set, to_bob(e("body", sentences[at]))), sentences[at]); end
+	end);
+
+	it("is not held against what follows, where a longer number was cut off", function()
+		local set = ruleset({ validators = { "card" } });
+		assert.is_false(is_met(set, to_bob(e("body", "order 99994111111111111111 " .. ("x "):rep(1013) .. "xx"))));
+		assert.is_false(is_met(set, to_bob(e("body", "thanks"))));
+		assert.is_false(is_met(set, to_bob(e("body", "thanks"))));
+	end);
+
+	it("is not held against what follows by rules of later", function()
+		local old, new = ruleset({ keywords = { "eagle" } }), ruleset({ keywords = { "falcon" } });
+		new.recent = old.recent;
+		assert.is_false(is_met(old, to_bob(e("body", "falcon"))));
+		assert.is_false(is_met(new, to_bob(e("body", "thanks"))));
+		assert.is_true(is_met(new, to_bob(e("body", "falcon"))));
+	end);
+end);
+
 describe("a rule about words", function()
 	local CARD, WORD = { validators = { "card" } }, { keywords = { "falcon", "project x" } };
 

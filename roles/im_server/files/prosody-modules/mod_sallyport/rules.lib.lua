@@ -217,8 +217,15 @@ local function remember(self, stanza, found, before, hits)
 	for id in pairs(before and before.met or {}) do met[id] = true; end
 	for _, rule in ipairs(hits) do met[rule.id] = true; end
 	if before then folded = before.folded .. " " .. folded; end
-	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[\128-\191]+", ""); end
+	-- the end of a longer word or number is none of its own
+	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[%w\128-\255]*[%d%p%s]*", ""); end
 	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now(); met = met });
+end
+
+-- Do the words of before and of now meet a rule together? What met it alone was judged then, by the rules of then.
+local function completes(self, rule, together, before)
+	return together ~= nil and not before.met[rule.id] and has_words(self, rule, together)
+		and not has_words(self, rule, keywords.prepare(before.folded));
 end
 
 --- Which rules does this stanza meet?
@@ -242,7 +249,7 @@ function rules:met(stanza, seen, instant)
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then
-			hit = has_words(self, rule, found.text) or together ~= nil and not before.met[rule.id] and has_words(self, rule, together);
+			hit = has_words(self, rule, found.text) or completes(self, rule, together, before);
 		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
