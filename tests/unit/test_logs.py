@@ -165,7 +165,8 @@ JOURNAL: list[tuple[bool, dict[str, str]]] = [
     # a container, where the journal does not see the program
     (True, {**SUDO, "_EXE": "", "_CAP_EFFECTIVE": "a82435fb"}),
     (True, {"_TRANSPORT": "kernel"}),
-    (True, {"_SYSTEMD_UNIT": "ssh.service", "_EXE": "/usr/lib/openssh/sshd-session", "_CAP_EFFECTIVE": "0"}),
+    (True, {"_SYSTEMD_UNIT": "ssh.service", "_EXE": "/usr/lib/openssh/sshd-session", "_CAP_EFFECTIVE": "1ffffffffff"}),
+    (True, {"_SYSTEMD_UNIT": "prosody.service", "_CAP_EFFECTIVE": "0"}),
     (True, {"_SYSTEMD_UNIT": "sallyport-health.service", "_UID": "0"}),
     (True, {"_PID": "1", "UNIT": "prosody.service"}),
     # another program of that name; sudo with LD_PRELOAD, which no_new_privs permits; one that was gone too soon
@@ -173,6 +174,8 @@ JOURNAL: list[tuple[bool, dict[str, str]]] = [
     (False, {**SUDO, "_EXE": "/home/eva/sudo"}),
     (False, {**SUDO, "_EXE": "", "_CAP_EFFECTIVE": "0"}),
     (False, {**SUDO, "_CAP_EFFECTIVE": "0"}),
+    # a session, where there is no logind
+    (False, {"_SYSTEMD_UNIT": "ssh.service", "_EXE": "", "_COMM": "sudo", "_CAP_EFFECTIVE": "0"}),
     (False, {"_COMM": "sudo"}),
     (False, {"SYSLOG_IDENTIFIER": "sallyport-health", "_EXE": "/usr/bin/logger", "_CAP_EFFECTIVE": "1ffffffffff"}),
     (False, {"UNIT": "prosody.service", "_PID": "4242"}),
