@@ -82,7 +82,7 @@ def test_a_log_host_that_was_set_up_anew_wipes_nothing(place: Place) -> None:
     # nothing changes without a change
     done = place.run()
     assert (done.returncode, done.stdout.count("changed=0")) == (0, 2)
-    for other in (text("bb", 0, NONE), text("aa", 1, NONE)):
+    for other in (text("bb", 4, NONE), text("aa", 1, NONE)):
         place.archive.write_text(other)
         done = place.run()
         assert done.returncode != 0
