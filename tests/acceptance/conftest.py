@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from acceptance.demo_site import Demo
+from acceptance.outside_talk import Talk, talking
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +17,11 @@ def demo() -> Iterator[Demo]:
     site.converge()
     yield site
     site.converge()
+
+
+@pytest.fixture
+def talk(demo: Demo) -> Iterator[Talk]:
+    """A person and the partner's contact who hear each other."""
+    with talking(demo) as both:
+        both.both_hear()
+        yield both

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.demo_site import INVENTORY, ROOT, Demo, changed_copy
-from acceptance.outside_talk import Talk, change_of, people, signed_up, talking
+from acceptance.outside_talk import Talk, change_of, people, signed_up
 from acceptance.test_people_live import LIMIT_SECONDS, seconds_until
 from system.talk import Client, fresh
 
@@ -71,13 +71,6 @@ def demo() -> Iterator[Demo]:
     people(site, INVENTORY)
     yield site
     people(site, INVENTORY)
-
-
-@pytest.fixture
-def talk(demo: Demo) -> Iterator[Talk]:
-    with talking(demo) as both:
-        both.both_hear()
-        yield both
 
 
 def refused(sender: Client, to: str, texts: list[str]) -> list[str]:

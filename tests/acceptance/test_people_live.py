@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.demo_site import INVENTORY, Demo, changed_copy
-from acceptance.outside_talk import Talk, people, signed_up, talking
+from acceptance.outside_talk import Talk, people, signed_up
 from system.outside import PARTNER, UNLISTED
 
 LIMIT_SECONDS = 10.0
@@ -25,13 +25,6 @@ def demo() -> Iterator[Demo]:
     people(site, INVENTORY)
     yield site
     people(site, INVENTORY)
-
-
-@pytest.fixture
-def talk(demo: Demo) -> Iterator[Talk]:
-    with talking(demo) as both:
-        both.both_hear()
-        yield both
 
 
 def more(text: str) -> str:

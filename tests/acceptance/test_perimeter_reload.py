@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.demo_site import Demo, changed_copy
-from acceptance.outside_talk import Talk, signed_up, talking
+from acceptance.outside_talk import Talk, signed_up
 
 GATEWAY = "gw"
 
@@ -21,13 +21,6 @@ def demo() -> Iterator[Demo]:
     site.converge("--limit", GATEWAY)
     yield site
     site.converge("--limit", GATEWAY)
-
-
-@pytest.fixture
-def talk(demo: Demo) -> Iterator[Talk]:
-    with talking(demo) as both:
-        both.both_hear()
-        yield both
 
 
 def in_force(demo: Demo) -> str:
