@@ -34,9 +34,11 @@ def feed(demo: Demo, command: str, text: str) -> str:
 
 
 def run_with(demo: Demo, config: str) -> None:
-    """Start the server anew with a configuration."""
+    """Start the server anew with a configuration, and wait until it listens."""
     feed(demo, f"tee {CONFIG}", config)
-    demo.sh("systemctl restart prosody")
+    demo.sh(
+        "systemctl restart prosody; for _ in $(seq 50); do ss -Hltn | grep -q :5223 && exit; sleep 0.2; done; exit 1"
+    )
 
 
 @contextlib.contextmanager
