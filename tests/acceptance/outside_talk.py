@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acceptance.demo_site import Demo
+from acceptance.demo_site import INVENTORY, Demo
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import read_vault
 from probe.remote import Probe
 from system.attempts import accept, invite, sign_in
@@ -128,3 +128,11 @@ def people(demo: Demo, inventory: Path) -> str:
     done = demo.play_people(inventory)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout
+
+
+def own_people() -> Iterator[Demo]:
+    """Yield the demo site; its people, partners and lists are its own before and after. For use as a fixture."""
+    site = Demo()
+    people(site, INVENTORY)
+    yield site
+    people(site, INVENTORY)

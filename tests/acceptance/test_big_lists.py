@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from acceptance.demo_site import INVENTORY, ROOT, Demo, changed_copy
-from acceptance.outside_talk import Talk, change_of, people, signed_up
+from acceptance.demo_site import INVENTORY, ROOT, changed_copy
+from acceptance.outside_talk import Talk, change_of, own_people, people, signed_up
 from acceptance.test_people_live import LIMIT_SECONDS, seconds_until
 from system.talk import Client, fresh
 
@@ -64,13 +64,7 @@ def made() -> Lists:
     return Lists(sorted(words), sorted(links))
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
-    """The demo site, with the lists of its own before and after."""
-    site = Demo()
-    people(site, INVENTORY)
-    yield site
-    people(site, INVENTORY)
+demo = pytest.fixture(scope="module")(own_people)
 
 
 def refused(sender: Client, to: str, texts: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.demo_site import INVENTORY, Demo, changed_copy
-from acceptance.outside_talk import PERSON, Talk, change_of, people, signed_up, talking
+from acceptance.outside_talk import PERSON, Talk, change_of, own_people, people, signed_up, talking
 from probe.remote import Probe
 from system.attempts import sign_in, told
 from system.outside import CONTACT, PARTNER, STREAMS_PORT, outside_address
@@ -26,13 +26,7 @@ TIMER_SECONDS = 65
 PERMITTED, ITS_NAME = "signal", "signal.org"
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
-    """The demo site, its people and partners as they were before and after."""
-    site = Demo()
-    people(site, INVENTORY)
-    yield site
-    people(site, INVENTORY)
+demo = pytest.fixture(scope="module")(own_people)
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from acceptance.demo_site import INVENTORY, Demo, changed_copy
-from acceptance.outside_talk import Talk, people, signed_up
+from acceptance.demo_site import INVENTORY, changed_copy
+from acceptance.outside_talk import Talk, own_people, people, signed_up
 from system.outside import PARTNER, UNLISTED
 
 LIMIT_SECONDS = 10.0
@@ -18,13 +18,7 @@ PATIENCE_SECONDS = 60.0
 NEW = "frida"
 
 
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Demo]:
-    """The demo site, its people and partners as they were before and after."""
-    site = Demo()
-    people(site, INVENTORY)
-    yield site
-    people(site, INVENTORY)
+demo = pytest.fixture(scope="module")(own_people)
 
 
 def more(text: str) -> str:
