@@ -89,8 +89,9 @@ def rows() -> Iterator[str]:
                 f"{f'a file of {megabytes} MB':32}{whole[megabytes]:8.2f}{added / scanned:8.2f}  "
                 f"{without[megabytes]:.2f} s without the kit; clamdscan alone {scanned:.2f} s"
             )
-        writer = Client(desk, demo.facts.internal(), "probe-a", secret).online()
-        talker = Client(other, demo.facts.internal(), "probe-b", str(secrets["probe_b_password"])).online()
+        # the other way round: who has shared so much has used up what a person may share in a day
+        writer = Client(desk, demo.facts.internal(), "probe-b", str(secrets["probe_b_password"])).online()
+        talker = Client(other, demo.facts.internal(), "probe-a", secret).online()
         still = pings(talker, threading.Event(), PINGS_AT_REST)
         over, meanwhile = threading.Event(), list[float]()
         counting = threading.Thread(target=lambda: meanwhile.extend(pings(talker, over)))
