@@ -48,6 +48,52 @@ describe("what somebody wrote before", function()
 		assert.is_false(is_met(set, to_bob(e("body", "thanks"))));
 	end);
 
+	-- What ordinary messages cost is kept small by looking first where one ends and the other begins.
+	it("is met as if all of it were one message, however it is cut and padded", function()
+		local long = (" nothing of note"):rep(20) .. " ";
+		local secrets = {
+			"falcon", "blue heron quarterly forecast", "4111 1111 1111 1111", "4111111111111111", "GB82 WEST 1234 5698 7654 32", "AB-123456",
+			"078-05-1120", "078051120 is her ssn", "ssn please look 078051120", "the forecast 078-05-1120", "heron 2026",
+			"ssn" .. long .. "078051120", "078051120" .. long .. "ssn", "forecast" .. long .. long .. "078-05-1120", "078-05-1120" .. long .. long .. "forecast",
+		};
+		local between = { "", "", "", " ", "-", "......", "          ", "\n\n\n\n\n\n\n" };
+		local around = { "", "", " please look at the second page ", " and 12 more " };
+		local function rule_set()
+			return ruleset({
+				{ id = "word", action = "log", keywords = { "falcon" } },
+				{ id = "phrase", action = "log", keywords = { "blue heron quarterly forecast" } },
+				{ id = "number", action = "log", validators = { "card", "iban", "id-us" } },
+				{ id = "pattern", action = "log", patterns = { "AB-#{6}", "heron ####" } },
+				{ id = "both", action = "log", keywords = { "forecast" }, validators = { "id-us" } },
+			});
+		end
+		local seed, whole = 7, rule_set();
+		local function random(most)
+			seed = seed * 16807 % 2147483647;
+			return seed % most + 1;
+		end
+		local met = {};
+		for _ = 1, 3000 do
+			clock = clock + 1000;
+			local secret, set, written, found = secrets[random(#secrets)], rule_set(), { around[random(#around)] }, {};
+			local step, padding = #secret > #long and 60 or ({ 1, 1, 4, 9 })[random(4)], between[random(#between)];
+			for at = 1, #secret, step do
+				-- a message ends here, or goes on
+				if random(2) == 1 then written[#written + 1] = ""; end
+				written[#written] = written[#written] .. secret:sub(at, at + step - 1) .. padding;
+			end
+			written[#written] = written[#written] .. around[random(#around)];
+			for _, text in ipairs(written) do
+				for _, id in ipairs(ids(set, to_bob(e("body", text)))) do found[id] = true; end
+			end
+			for _, id in ipairs(ids(whole, to_bob(e("body", table.concat(written, " "))))) do
+				met[id] = true;
+				assert.is_true(found[id], id .. ": " .. table.concat(written, " | "));
+			end
+		end
+		for _, rule in ipairs(whole.list) do assert.is_true(met[rule.id], rule.id .. " was never tried"); end
+	end);
+
 	it("is not held against what follows by rules of later", function()
 		local old, new = ruleset({ keywords = { "eagle" } }), ruleset({ keywords = { "falcon" } });
 		new.recent = old.recent;

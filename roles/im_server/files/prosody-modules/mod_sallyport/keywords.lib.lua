@@ -11,12 +11,15 @@ local SHORTEST_JOINED = 8; -- bytes of a phrase that counts as well when it is w
 local SHORTEST_CUT = 6; -- letters of a word or phrase that counts as well when it is cut elsewhere than between its words
 local BEGINNING = 4; -- bytes by which a word that may begin one of those is known
 
+-- A letter and the marks behind it are no more bytes, where five and more marks in a row are four.
+M.APART = 5;
+
 local keywords = {};
 keywords.__index = keywords;
 
 --- Words and phrases of many sets, in one: a text is looked through once, however many sets there are.
 function M.new()
-	return setmetatable({ first = {}; joined = {}; cut = {}; beginnings = {}; longest = 0; alone = {} }, keywords);
+	return setmetatable({ first = {}; joined = {}; cut = {}; beginnings = {}; longest = 0; reach = 0; alone = {} }, keywords);
 end
 
 -- Most phrases are of one set, and share one list that holds it.
@@ -49,6 +52,7 @@ local function add(self, id, phrase)
 		self.beginnings[joined:sub(1, BEGINNING)], self.cut[joined] = true, self.joined[joined];
 	end
 	self.longest = math.min(math.max(self.longest, #joined), LONGEST);
+	self.reach = math.max(self.reach, M.APART * #joined);
 end
 
 --- Adds a set, unless it is there.
@@ -182,6 +186,11 @@ function M.pattern(pattern)
 	for at, word in ipairs(made) do made[at] = "^" .. word .. "$"; end
 	made.joined = stars <= MOST_STARS and "^" .. joined .. "$" or nil;
 	return made;
+end
+
+--- Bytes of a text that a pattern fits, at most.
+function M.reach(pattern)
+	return #pattern * (LONGEST + M.APART);
 end
 
 local function matches(word, pattern)

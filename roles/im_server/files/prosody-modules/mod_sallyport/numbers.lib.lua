@@ -278,6 +278,9 @@ local function has_iban(words)
 	return false;
 end
 
+--- Bytes of a text that a number takes, at most: the longest account, with marks between its digits.
+M.REACH = 34 * 5;
+
 --- The kinds of numbers that there are, as a set.
 M.KINDS = { iban = true };
 for name in pairs(KINDS) do M.KINDS[name] = true; end
@@ -297,6 +300,19 @@ function M.found(kinds, text)
 		end
 	end
 	return false;
+end
+
+-- As if each name were there.
+local ANY_NAME = setmetatable({}, { __index = function() return true; end });
+
+--- May there be a number of one of these kinds, or a part of what makes it one: a number without its name, a name alone?
+function M.begun(kinds, text)
+	for _, name in ipairs(kinds) do
+		local words = KINDS[name] and KINDS[name].words;
+		if words and has_one(words, text.present) then return true; end
+	end
+	text.runs = text.runs or #kinds > 0 and runs(text.folded) or nil;
+	return M.found(kinds, { folded = text.folded; words = text.words; runs = text.runs; present = ANY_NAME });
 end
 
 return M;

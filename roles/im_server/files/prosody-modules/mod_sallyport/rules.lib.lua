@@ -78,14 +78,16 @@ end
 --               null }
 function M.new(policy, lists, means)
 	local made = setmetatable({
-		list = {}; keywords = keywords.new(); zone = policy.zone; means = means;
+		list = {}; keywords = keywords.new(); zone = policy.zone; means = means; reach = numbers.REACH;
 		recent = means.cache(REMEMBERED_PAIRS); rated = means.cache(RATED);
 	}, rules);
 	local imitated = addresses.imitated(policy.names, means);
 	for at, rule in ipairs(policy.rules) do
 		made.list[at] = compile_rule(rule, made.keywords, lists, imitated, means.null);
 		made.about_words = made.about_words or made.list[at].about_words;
+		for _, pattern in ipairs(made.list[at].patterns) do made.reach = math.max(made.reach, keywords.reach(pattern)); end
 	end
+	made.reach = math.max(made.reach, made.keywords.reach);
 	return made;
 end
 
@@ -195,18 +197,39 @@ local function key_of(stanza)
 	return from:gsub("/.*", "") .. "\0" .. to:gsub("/.*", "");
 end
 
+-- What was written just before, if it still counts.
+local function remembered(self, stanza)
+	local before, now = self.recent:get(key_of(stanza)), self.means.now();
+	return before and now - before.at <= REMEMBERED_SECONDS and now >= before.at and before or nil;
+end
+
 local function last_word(text)
 	local words = text:match("^.*[%w\128-\255]");
 	return words and words:sub(words:match("^.*[^%w\128-\255]()") or 1);
 end
 
--- What came before and what comes now, in one text; a word may be cut where the one ends and the other begins.
-local function joined(self, stanza, found)
-	local before = self.recent:get(key_of(stanza));
-	if not before or self.means.now() - before.at > REMEMBERED_SECONDS or self.means.now() < before.at then return nil; end
-	local last, first = last_word(before.folded), found.text.folded:match("^[^%w\128-\255]*([%w\128-\255]+)");
-	local cut = last and first and "\n" .. last .. first or "";
-	return keywords.prepare(before.folded .. " " .. found.text.folded .. cut), before;
+-- Two texts in one; a word may be cut where the one ends and the other begins.
+local function joined(before, now, last, first)
+	return keywords.prepare(before .. " " .. now .. (last and first and "\n" .. last .. first or ""));
+end
+
+-- So many marks in a row are as good as more.
+local FEW = "([%s%p][%s%p][%s%p][%s%p])[%s%p]+";
+
+-- What came before and what comes now: around the place where they meet, and whole.
+local function meeting(self, before, now)
+	local last, first = last_word(before), now:match("^[^%w\128-\255]*([%w\128-\255]+)");
+	local around, whole;
+	return {
+		around = function()
+			around = around or joined(before:gsub(FEW, "%1"):sub(-self.reach), now:gsub(FEW, "%1"):sub(1, self.reach), last, first);
+			return around;
+		end;
+		whole = function()
+			whole = whole or joined(before, now, last, first);
+			return whole;
+		end;
+	};
 end
 
 -- What was met in pieces is remembered too, so that it is not met again with each word that follows.
@@ -222,10 +245,18 @@ local function remember(self, stanza, found, before, hits)
 	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now(); met = met });
 end
 
+-- May there be something in this text that a rule needs?
+local function has_part(self, rule, text)
+	return rule.has_keywords and has_keyword(self, rule, text) or keywords.fits(rule.patterns, text)
+		or numbers.begun(rule.validators, text);
+end
+
 -- Do the words of before and of now meet a rule together? What met it alone was judged then, by the rules of then.
-local function completes(self, rule, together, before)
-	return together ~= nil and not before.met[rule.id] and has_words(self, rule, together)
-		and not has_words(self, rule, keywords.prepare(before.folded));
+-- Most messages bring nothing of it, and the whole is not read again for each of them.
+local function completes(self, rule, found, before, together)
+	if not before or before.met[rule.id] then return false; end
+	if not (has_part(self, rule, found.text) or has_part(self, rule, together.around())) then return false; end
+	return has_words(self, rule, together.whole()) and not has_words(self, rule, keywords.prepare(before.folded));
 end
 
 --- Which rules does this stanza meet?
@@ -242,14 +273,14 @@ function rules:met(stanza, seen, instant)
 	local found = read(stanza, self.means);
 	-- typing, a receipt, a question: nothing that anybody reads
 	if #found.pieces == 0 then return hits; end
-	local together, before;
-	if self.about_words then together, before = joined(self, stanza, found); end
+	local before = self.about_words and remembered(self, stanza) or nil;
+	local together = before and meeting(self, before.folded, found.text.folded);
 	for _, rule in ipairs(wanted) do
 		local hit = rule.about_files or rule.about_words or stanza.name == "message";
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then
-			hit = has_words(self, rule, found.text) or completes(self, rule, together, before);
+			hit = has_words(self, rule, found.text) or completes(self, rule, found, before, together);
 		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
