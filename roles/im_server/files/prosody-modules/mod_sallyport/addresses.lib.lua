@@ -55,7 +55,8 @@ end
 --         each name once
 function M.found(text, means)
 	local found, known = {}, {};
-	if not text:find("[./:%%]") and not text:find("[\227\239]") then return found; end
+	-- the dot at the end of a sentence makes no address
+	if not text:find("[/:%%\227\239]") and not text:find("%.[%w\128-\255)%]}-]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
 	local function add(name, behind)
 		local address = known[name];

@@ -11,13 +11,11 @@ local SHORTEST_JOINED = 8; -- bytes of a phrase that counts as well when it is w
 local SHORTEST_CUT = 6; -- letters of a word or phrase that counts as well when it is cut elsewhere than between its words
 local BEGINNING = 4; -- bytes by which a word that may begin one of those is known
 
--- A letter and the marks behind it are no more bytes, where five and more marks in a row are four.
-M.APART = 5;
-
 local keywords = {};
 keywords.__index = keywords;
 
---- Words and phrases of many sets, in one: a text is looked through once, however many sets there are.
+--- Words and phrases of many sets, in one: a text is looked through once, however many sets there are. What is found is in
+-- no more words than `reach`, if each is a letter.
 function M.new()
 	return setmetatable({ first = {}; joined = {}; cut = {}; beginnings = {}; longest = 0; reach = 0; alone = {} }, keywords);
 end
@@ -52,7 +50,7 @@ local function add(self, id, phrase)
 		self.beginnings[joined:sub(1, BEGINNING)], self.cut[joined] = true, self.joined[joined];
 	end
 	self.longest = math.min(math.max(self.longest, #joined), LONGEST);
-	self.reach = math.max(self.reach, M.APART * #joined);
+	self.reach = math.max(self.reach, #joined);
 end
 
 --- Adds a set, unless it is there.
@@ -114,20 +112,27 @@ function keywords:found(text)
 	return hits;
 end
 
---- The words of a folded text: as they stand, those in pieces put together again, and letters that stand one by one.
+--- Words as they stand, and letters that stand one by one.
 -- @return { folded, words, present, glued, spelled }
-function M.prepare(folded)
-	local text = { folded = folded; words = folding.words(folded); present = {}; glued = {}; spelled = {} };
+function M.of_words(words, folded)
+	local text = { folded = folded; words = words; present = {}; glued = {}; spelled = {} };
 	local letters = {};
 	local function over()
 		if #letters > 2 then text.spelled[#text.spelled + 1] = table.concat(letters); end
 		letters = {};
 	end
-	for _, word in ipairs(text.words) do
+	for _, word in ipairs(words) do
 		text.present[word] = true;
 		if #word == 1 then letters[#letters + 1] = word; elseif #letters > 0 then over(); end
 	end
 	over();
+	return text;
+end
+
+--- The words of a folded text: as they stand, those in pieces put together again, and letters that stand one by one.
+-- @return { folded, words, present, glued, spelled }
+function M.prepare(folded)
+	local text = M.of_words(folding.words(folded), folded);
 	if folded:find("[%w\128-\255][._*~|+-]+[%w\128-\255]") then
 		for run in folded:gmatch("[%w\128-\255][%w\128-\255._*~|+-]*") do
 			local word = run:gsub("[._*~|+-]+", "");
@@ -186,11 +191,6 @@ function M.pattern(pattern)
 	for at, word in ipairs(made) do made[at] = "^" .. word .. "$"; end
 	made.joined = stars <= MOST_STARS and "^" .. joined .. "$" or nil;
 	return made;
-end
-
---- Bytes of a text that a pattern fits, at most.
-function M.reach(pattern)
-	return #pattern * (LONGEST + M.APART);
 end
 
 local function matches(word, pattern)

@@ -215,6 +215,7 @@ local function without_ipv6(token)
 end
 
 local function runs(text)
+	if not text:find("%d") then return {}; end
 	if text:find("::", 1, true) then text = text:gsub("[%x:]+", without_ipv6); end
 	if text:find("%d[-./]%d") then
 		for _, other in ipairs(OTHERS) do text = text:gsub(other, "x"); end
@@ -278,8 +279,17 @@ local function has_iban(words)
 	return false;
 end
 
---- Bytes of a text that a number takes, at most: the longest account, with marks between its digits.
-M.REACH = 34 * 5;
+--- Words in which a number is, at most: the longest account, by its letters and digits.
+M.REACH = 34;
+
+local MEETING = 80; -- bytes of more digits than any kind has, with three marks behind each
+
+--- Of two texts, one behind the other, what may hold a number that begins in the one and ends in the other.
+-- @param cut the last word of the one and the first of the other, in one
+function M.meeting(before, now, cut)
+	local meets = before:find("%d[%p ]*$", -MEETING) and now:find("^[%p ]*%d");
+	return meets and before:sub(-MEETING) .. " " .. now:sub(1, MEETING) .. cut or cut;
+end
 
 --- The kinds of numbers that there are, as a set.
 M.KINDS = { iban = true };

@@ -85,7 +85,7 @@ function M.new(policy, lists, means)
 	for at, rule in ipairs(policy.rules) do
 		made.list[at] = compile_rule(rule, made.keywords, lists, imitated, means.null);
 		made.about_words = made.about_words or made.list[at].about_words;
-		for _, pattern in ipairs(made.list[at].patterns) do made.reach = math.max(made.reach, keywords.reach(pattern)); end
+		for _, pattern in ipairs(made.list[at].patterns) do made.reach = math.max(made.reach, #pattern); end
 	end
 	made.reach = math.max(made.reach, made.keywords.reach);
 	return made;
@@ -203,30 +203,28 @@ local function remembered(self, stanza)
 	return before and now - before.at <= REMEMBERED_SECONDS and now >= before.at and before or nil;
 end
 
-local function last_word(text)
-	local words = text:match("^.*[%w\128-\255]");
-	return words and words:sub(words:match("^.*[^%w\128-\255]()") or 1);
+-- Adds words from..to of a list to another. @return that one
+local function append(list, words, from, to)
+	for at = math.max(from, 1), math.min(to, #words) do list[#list + 1] = words[at]; end
+	return list;
 end
 
--- Two texts in one; a word may be cut where the one ends and the other begins.
-local function joined(before, now, last, first)
-	return keywords.prepare(before .. " " .. now .. (last and first and "\n" .. last .. first or ""));
-end
-
--- So many marks in a row are as good as more.
-local FEW = "([%s%p][%s%p][%s%p][%s%p])[%s%p]+";
-
--- What came before and what comes now: around the place where they meet, and whole.
+-- What came before and what comes now: where they meet, and whole. A word may be cut between them.
 local function meeting(self, before, now)
-	local last, first = last_word(before), now:match("^[^%w\128-\255]*([%w\128-\255]+)");
+	local last, first = before.words[#before.words], now.words[1];
+	local cut = last and first and "\n" .. last .. first or "";
 	local around, whole;
 	return {
 		around = function()
-			around = around or joined(before:gsub(FEW, "%1"):sub(-self.reach), now:gsub(FEW, "%1"):sub(1, self.reach), last, first);
+			if not around then
+				local words = append(append({}, before.words, 1, self.reach), now.words, 1, self.reach);
+				words[#words + 1] = last and first and last .. first;
+				around = keywords.of_words(words, numbers.meeting(before.folded, now.folded, cut));
+			end
 			return around;
 		end;
 		whole = function()
-			whole = whole or joined(before, now, last, first);
+			whole = whole or keywords.prepare(before.folded .. " " .. now.folded .. cut);
 			return whole;
 		end;
 	};
@@ -239,10 +237,13 @@ local function remember(self, stanza, found, before, hits)
 	local met = {};
 	for id in pairs(before and before.met or {}) do met[id] = true; end
 	for _, rule in ipairs(hits) do met[rule.id] = true; end
+	local words = append(append({}, before and before.words or {}, 1, self.reach), found.text.words, 1, math.huge);
 	if before then folded = before.folded .. " " .. folded; end
 	-- the end of a longer word or number is none of its own
 	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[%w\128-\255]*[%d%p%s]*", ""); end
-	self.recent:set(key_of(stanza), { folded = folded; at = self.means.now(); met = met });
+	self.recent:set(key_of(stanza), {
+		folded = folded; words = append({}, words, #words - self.reach + 1, #words); at = self.means.now(); met = met;
+	});
 end
 
 -- May there be something in this text that a rule needs?
@@ -274,7 +275,7 @@ function rules:met(stanza, seen, instant)
 	-- typing, a receipt, a question: nothing that anybody reads
 	if #found.pieces == 0 then return hits; end
 	local before = self.about_words and remembered(self, stanza) or nil;
-	local together = before and meeting(self, before.folded, found.text.folded);
+	local together = before and meeting(self, before, found.text);
 	for _, rule in ipairs(wanted) do
 		local hit = rule.about_files or rule.about_words or stanza.name == "message";
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
