@@ -90,8 +90,7 @@ lint: .venv/ready ## the linters and type checks
 
 unit: .venv/ready ## the quick tests, under a minute
 	@echo "== unit and policy tests =="
-	busted tests/lua
-	pytest --numprocesses=auto
+	pytest --numprocesses=auto --dist=worksteal
 
 # each under ten minutes; a mutation run that was stopped goes on where it was
 parts := accounts test_service_config_faults.py test_killed_runs.py test_drift.py test_hardening.py test_lynis.py \
