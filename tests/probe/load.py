@@ -51,6 +51,23 @@ class Crowd:
             f"<message to='{to}' type='chat' id='{sender}-{now}'><body>sent-{now}-by-{sender}-{WORDS}</body></message>"
         )
 
+    def settle(self, quiet: float, most: float = 120) -> None:
+        """Wait until the server has told everybody of everybody, and says nothing for so many seconds.
+
+        Args:
+            quiet: Seconds in which nothing comes.
+            most: Seconds after which this is given up.
+
+        Raises:
+            RuntimeError: The server did not come to rest.
+        """
+        end = time.monotonic() + most
+        while found := self.selector.select(quiet):
+            for key, _mask in found:
+                self._receive(int(key.data))
+            if time.monotonic() > end:
+                raise RuntimeError(f"the server still talks after {most:.0f} seconds")
+
     def read(self, until: float, arrived: Callable[[int, float], None]) -> None:
         """Take what comes.
 
@@ -92,7 +109,7 @@ def load(
     """Measure a server, first with as many messages as it carries, then with so many as people write.
 
     In the first part each pair has one message under way all the time: who gets it, answers. In the second, messages
-    leave at a steady pace, whether those before have arrived or not.
+    leave at a steady pace, whether those before have arrived or not. Before the two, each writes a message.
 
     Args:
         host: Address of the server.
@@ -109,7 +126,13 @@ def load(
     """
     crowd = Crowd(host=host, port=port, domain=domain, people=people, ca_pem=ca_pem)
     try:
-        crowd.read(time.monotonic() + 3, lambda _number, _took: None)
+        # with the first message to and from a person, the server opens her archive: that is waited for, however long it takes
+        opened: set[int] = set()
+        for sender in range(len(people)):
+            crowd.write(sender)
+        end = time.monotonic() + 120
+        while len(opened) < len(people) and time.monotonic() < end:
+            crowd.read(time.monotonic() + 1, lambda number, _took: opened.add(number))
         count = 0
 
         def answer(receiver: int, _took: float) -> None:
