@@ -101,6 +101,28 @@ describe("what somebody wrote before", function()
 		for _, rule in ipairs(tried) do assert.is_true(met[rule.id], rule.id .. " was never tried"); end
 	end);
 
+	it("is met where a mark that is a word by itself stands beside the cut", function()
+		local set = ruleset({ patterns = { "案 ####" } });
+		assert.is_false(is_met(set, to_bob(e("body", "案20"))));
+		assert.is_true(is_met(set, to_bob(e("body", "26"))));
+	end);
+
+	it("is met where only a part of what is no address of IPv6 is looked at", function()
+		local set = ruleset({ validators = { "card" } });
+		assert.is_false(is_met(set, to_bob(e("body", "::" .. ("a"):rep(70) .. "::4111-1111-1111"))));
+		assert.is_true(is_met(set, to_bob(e("body", "1111"))));
+	end);
+
+	it("is remembered within its bound, and no further", function()
+		local set = ruleset({ keywords = { "falcon" } });
+		for at = 1, 40 do assert.is_false(is_met(set, to_bob(e("body", at .. ("a"):rep(16000))))); end
+		for at = 1, 40 do assert.is_false(is_met(set, to_bob(e("body", at .. ("b"):rep(1000))))); end
+		local kept = set.recent:get("alice@im.x\0bob@im.x");
+		assert.is_true(#kept.folded + #table.concat(kept.words) <= 4096);
+		assert.is_false(is_met(set, to_bob(e("body", "fal" .. ("."):rep(2048)))));
+		assert.is_false(is_met(set, to_bob(e("body", "con"))));
+	end);
+
 	it("is not held against what follows by rules of later", function()
 		local old, new = ruleset({ keywords = { "eagle" } }), ruleset({ keywords = { "falcon" } });
 		new.recent = old.recent;

@@ -14,8 +14,8 @@ local BEGINNING = 4; -- bytes by which a word that may begin one of those is kno
 local keywords = {};
 keywords.__index = keywords;
 
---- Words and phrases of many sets, in one: a text is looked through once, however many sets there are. What is found is in
--- no more words than `reach`, if each is a letter.
+--- Words and phrases of many sets, in one: a text is looked through once, however many sets there are. Whatever is
+-- found is in no more words than `reach`: as many as a phrase has, or as letters that stand one by one.
 function M.new()
 	return setmetatable({ first = {}; joined = {}; cut = {}; beginnings = {}; longest = 0; reach = 0; alone = {} }, keywords);
 end
@@ -50,7 +50,7 @@ local function add(self, id, phrase)
 		self.beginnings[joined:sub(1, BEGINNING)], self.cut[joined] = true, self.joined[joined];
 	end
 	self.longest = math.min(math.max(self.longest, #joined), LONGEST);
-	self.reach = math.max(self.reach, #joined);
+	self.reach = math.max(self.reach, #words, math.min(#joined, LONGEST));
 end
 
 --- Adds a set, unless it is there.
@@ -134,7 +134,7 @@ end
 function M.prepare(folded)
 	local text = M.of_words(folding.words(folded), folded);
 	if folded:find("[%w\128-\255][._*~|+-]+[%w\128-\255]") then
-		for run in folded:gmatch("[%w\128-\255][%w\128-\255._*~|+-]*") do
+		for run in folded:gmatch("[%w\128-\255][%w\128-\255._*~|+-]*[%w\128-\255]") do
 			local word = run:gsub("[._*~|+-]+", "");
 			if #word < #run and #word <= LONGEST then text.glued[#text.glued + 1] = word; end
 		end

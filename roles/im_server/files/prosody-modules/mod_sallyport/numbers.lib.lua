@@ -280,15 +280,21 @@ local function has_iban(words)
 end
 
 --- Words in which a number is, at most: the longest account, by its letters and digits.
-M.REACH = 34;
+M.REACH = 0;
+for _, length in pairs(IBAN) do M.REACH = math.max(M.REACH, length); end
 
-local MEETING = 80; -- bytes of more digits than any kind has, with three marks behind each
+-- Bytes of the longest number of another kind, and one digit more at an end, with three marks behind each.
+local SEAM = 0;
+for _, kind in pairs(KINDS) do SEAM = math.max(SEAM, 4 * (kind.most + 1)); end
 
 --- Of two texts, one behind the other, what may hold a number that begins in the one and ends in the other.
 -- @param cut the last word of the one and the first of the other, in one
-function M.meeting(before, now, cut)
-	local meets = before:find("%d[%p ]*$", -MEETING) and now:find("^[%p ]*%d");
-	return meets and before:sub(-MEETING) .. " " .. now:sub(1, MEETING) .. cut or cut;
+function M.seam(before, now, cut)
+	if not (before:find("%d[%p ]*$", -SEAM) and now:find("^[%p ]*%d")) then return cut; end
+	-- an address of IPv6 is known by the whole of it
+	local first = before:sub(1, -SEAM - 1):match("^.*[^%x:]()") or 1;
+	local stop = #now > SEAM and now:match("^[%x:]*()", SEAM + 1) or #now + 1;
+	return before:sub(first) .. " " .. now:sub(1, stop - 1) .. cut;
 end
 
 --- The kinds of numbers that there are, as a set.
@@ -298,31 +304,30 @@ for name in pairs(KINDS) do M.KINDS[name] = true; end
 --- Is there a number of one of these kinds?
 -- @param kinds list of names
 -- @param text  { folded = text; words = list of its words; present = set of them; runs = made here }
-function M.found(kinds, text)
+-- @param present the words that count as being there, or nil for those of the text
+function M.found(kinds, text, present)
 	for _, name in ipairs(kinds) do
 		if name == "iban" then
 			if has_iban(text.words) then return true; end
 		else
 			text.runs = text.runs or runs(text.folded);
 			for _, groups in ipairs(text.runs) do
-				if (groups.usual or not KINDS[name].usual) and in_groups(groups, KINDS[name], text.present) then return true; end
+				if (groups.usual or not KINDS[name].usual) and in_groups(groups, KINDS[name], present or text.present) then return true; end
 			end
 		end
 	end
 	return false;
 end
 
--- As if each name were there.
-local ANY_NAME = setmetatable({}, { __index = function() return true; end });
+local ANY_WORD = setmetatable({}, { __index = function() return true; end });
 
---- May there be a number of one of these kinds, or a part of what makes it one: a number without its name, a name alone?
-function M.begun(kinds, text)
+--- May there be a number of one of these kinds, or a part of what makes it one: the number without its name, or the name?
+function M.has_part(kinds, text)
 	for _, name in ipairs(kinds) do
 		local words = KINDS[name] and KINDS[name].words;
 		if words and has_one(words, text.present) then return true; end
 	end
-	text.runs = text.runs or #kinds > 0 and runs(text.folded) or nil;
-	return M.found(kinds, { folded = text.folded; words = text.words; runs = text.runs; present = ANY_NAME });
+	return M.found(kinds, text, ANY_WORD);
 end
 
 return M;

@@ -71,6 +71,15 @@ local function compile_rule(rule, all, lists, imitated, null)
 	return made;
 end
 
+-- In how many words in a row is whatever the rules look for?
+local function reach_of(made)
+	local reach = math.max(numbers.REACH, made.keywords.reach);
+	for _, rule in ipairs(made.list) do
+		for _, pattern in ipairs(rule.patterns) do reach = math.max(reach, #pattern); end
+	end
+	return reach;
+end
+
 --- Prepares the rules of a policy without faults.
 -- @param policy the document: rules, names (that others may imitate), zone
 -- @param lists  name -> { lines }
@@ -78,16 +87,15 @@ end
 --               null }
 function M.new(policy, lists, means)
 	local made = setmetatable({
-		list = {}; keywords = keywords.new(); zone = policy.zone; means = means; reach = numbers.REACH;
+		list = {}; keywords = keywords.new(); zone = policy.zone; means = means;
 		recent = means.cache(REMEMBERED_PAIRS); rated = means.cache(RATED);
 	}, rules);
 	local imitated = addresses.imitated(policy.names, means);
 	for at, rule in ipairs(policy.rules) do
 		made.list[at] = compile_rule(rule, made.keywords, lists, imitated, means.null);
 		made.about_words = made.about_words or made.list[at].about_words;
-		for _, pattern in ipairs(made.list[at].patterns) do made.reach = math.max(made.reach, #pattern); end
 	end
-	made.reach = math.max(made.reach, made.keywords.reach);
+	made.reach = reach_of(made);
 	return made;
 end
 
@@ -203,30 +211,49 @@ local function remembered(self, stanza)
 	return before and now - before.at <= REMEMBERED_SECONDS and now >= before.at and before or nil;
 end
 
--- Adds words from..to of a list to another. @return that one
-local function append(list, words, from, to)
-	for at = math.max(from, 1), math.min(to, #words) do list[#list + 1] = words[at]; end
+local function append(list, words, first, last)
+	for at = first, last do list[#list + 1] = words[at]; end
 	return list;
 end
 
--- What came before and what comes now: where they meet, and whole. A word may be cut between them.
-local function meeting(self, before, now)
-	local last, first = before.words[#before.words], now.words[1];
+-- The last of these words, so many at most and no more bytes than are remembered.
+local function last_words(words, count)
+	local bytes, first = 0, #words + 1;
+	while first > 1 and first > #words - count + 1 and bytes + #words[first - 1] <= REMEMBERED_BYTES do
+		first = first - 1;
+		bytes = bytes + #words[first];
+	end
+	return append({}, words, first, #words);
+end
+
+local function last_run(text)
+	local words = text:match("^.*[%w\128-\255]");
+	return words and words:sub(words:match("^.*[^%w\128-\255]()") or 1);
+end
+
+local function once(make)
+	local made;
+	return function()
+		made = made or make();
+		return made;
+	end;
+end
+
+-- What came before and what comes now: the one alone, both whole, and what is around the place where they touch. In that is
+-- whatever begins in the one and ends in the other, and it may be in pieces that say more than the whole.
+local function seam(self, before, now)
+	local last, first = last_run(before.folded), now.folded:match("^[^%w\128-\255]*([%w\128-\255]+)");
+	-- a word may be cut between the two
 	local cut = last and first and "\n" .. last .. first or "";
-	local around, whole;
 	return {
-		around = function()
-			if not around then
-				local words = append(append({}, before.words, 1, self.reach), now.words, 1, self.reach);
-				words[#words + 1] = last and first and last .. first;
-				around = keywords.of_words(words, numbers.meeting(before.folded, now.folded, cut));
-			end
-			return around;
-		end;
-		whole = function()
-			whole = whole or keywords.prepare(before.folded .. " " .. now.folded .. cut);
-			return whole;
-		end;
+		met = before.met;
+		alone = once(function() return keywords.prepare(before.folded); end);
+		whole = once(function() return keywords.prepare(before.folded .. " " .. now.folded .. cut); end);
+		around = once(function()
+			local words, parts = append({}, before.words, 1, #before.words), folding.words(cut);
+			append(append(words, now.words, 1, math.min(self.reach, #now.words)), parts, 1, #parts);
+			return keywords.of_words(words, numbers.seam(before.folded, now.folded, cut));
+		end);
 	};
 end
 
@@ -237,27 +264,29 @@ local function remember(self, stanza, found, before, hits)
 	local met = {};
 	for id in pairs(before and before.met or {}) do met[id] = true; end
 	for _, rule in ipairs(hits) do met[rule.id] = true; end
-	local words = append(append({}, before and before.words or {}, 1, self.reach), found.text.words, 1, math.huge);
-	if before then folded = before.folded .. " " .. folded; end
+	local words = found.text.words;
+	if before then
+		folded = before.folded .. " " .. folded;
+		words = append(append({}, before.words, 1, #before.words), words, math.max(1, #words - self.reach + 1), #words);
+	end
 	-- the end of a longer word or number is none of its own
 	if #folded > REMEMBERED_BYTES then folded = folded:sub(-REMEMBERED_BYTES):gsub("^[%w\128-\255]*[%d%p%s]*", ""); end
-	self.recent:set(key_of(stanza), {
-		folded = folded; words = append({}, words, #words - self.reach + 1, #words); at = self.means.now(); met = met;
-	});
+	self.recent:set(key_of(stanza), { folded = folded; words = last_words(words, self.reach); at = self.means.now(); met = met });
 end
 
 -- May there be something in this text that a rule needs?
 local function has_part(self, rule, text)
 	return rule.has_keywords and has_keyword(self, rule, text) or keywords.fits(rule.patterns, text)
-		or numbers.begun(rule.validators, text);
+		or numbers.has_part(rule.validators, text);
 end
 
 -- Do the words of before and of now meet a rule together? What met it alone was judged then, by the rules of then.
--- Most messages bring nothing of it, and the whole is not read again for each of them.
-local function completes(self, rule, found, before, together)
-	if not before or before.met[rule.id] then return false; end
+-- What they meet together only, has a part in what comes now, or one that begins before and ends now: most messages bring no
+-- such part, and the whole is not read again for each of them.
+local function completes(self, rule, found, together)
+	if not together or together.met[rule.id] then return false; end
 	if not (has_part(self, rule, found.text) or has_part(self, rule, together.around())) then return false; end
-	return has_words(self, rule, together.whole()) and not has_words(self, rule, keywords.prepare(before.folded));
+	return has_words(self, rule, together.whole()) and not has_words(self, rule, together.alone());
 end
 
 --- Which rules does this stanza meet?
@@ -275,13 +304,13 @@ function rules:met(stanza, seen, instant)
 	-- typing, a receipt, a question: nothing that anybody reads
 	if #found.pieces == 0 then return hits; end
 	local before = self.about_words and remembered(self, stanza) or nil;
-	local together = before and meeting(self, before, found.text);
+	local together = before and seam(self, before, found.text);
 	for _, rule in ipairs(wanted) do
 		local hit = rule.about_files or rule.about_words or stanza.name == "message";
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then
-			hit = has_words(self, rule, found.text) or completes(self, rule, found, before, together);
+			hit = has_words(self, rule, found.text) or completes(self, rule, found, together);
 		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
