@@ -13,17 +13,20 @@ from acceptance.demo_site import Demo
 CONFIG = "/etc/prosody/prosody.cfg.lua"
 
 
-def without_the_kit(config: str) -> str:
+def without_the_kit(config: str, *, as_it_comes: bool = False) -> str:
     """Return the server's configuration without what the kit adds to Prosody.
 
     Args:
         config: prosody.cfg.lua as the role made it.
+        as_it_comes: Whether Prosody looks through its memory as often as it does by itself.
 
     Returns:
         The same with Prosody's own sign-in and file sharing, and without the kit's modules and settings.
     """
     config = config.replace('authentication = "sallyport"', 'authentication = "internal_hashed"')
     config = config.replace('"sallyport_files"', '"http_file_share"')
+    if as_it_comes:
+        config = re.sub(r"^gc = .*\n", "", config, flags=re.MULTILINE)
     return re.sub(r'^\t*(?:sallyport_\w+ = .*|"sallyport\w*";)\n', "", config, flags=re.MULTILINE)
 
 
@@ -42,11 +45,11 @@ def run_with(demo: Demo, config: str) -> None:
 
 
 @contextlib.contextmanager
-def plain(demo: Demo) -> Iterator[None]:
+def plain(demo: Demo, *, as_it_comes: bool = False) -> Iterator[None]:
     """Run the server without the kit's modules for a while: nobody decides, records, scans or ships anything."""
     config = demo.sh(f"cat {CONFIG}")
     try:
-        run_with(demo, without_the_kit(config))
+        run_with(demo, without_the_kit(config, as_it_comes=as_it_comes))
         yield
     finally:
         run_with(demo, config)
