@@ -192,6 +192,7 @@ class LogHost:
                 "queue": "/var/lib/sallyport-logs",
                 "events": "",
                 "scanner": False,
+                "holds": False,
             },
         }
 
