@@ -25,7 +25,9 @@ async def main(address: str, password: str, authority: str, port: str) -> None:
         xmpp.add_event_handler(
             "message", lambda one: print(json.dumps({"from": one["from"].bare, "body": one["body"]}), flush=True)
         )
-        xmpp.add_event_handler("disconnected", lambda _, ended=ended: ended.done() or ended.set_result(None))
+        # by itself it would wait longer after each attempt
+        for end in ("disconnected", "connection_failed"):
+            xmpp.add_event_handler(end, lambda _, ended=ended: ended.done() or ended.set_result(None))
         xmpp.connect("127.0.0.1", int(port))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended, 600)

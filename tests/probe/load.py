@@ -126,7 +126,7 @@ def load(
     """
     crowd = Crowd(host=host, port=port, domain=domain, people=people, ca_pem=ca_pem)
     try:
-        # with the first message to and from a person, the server opens her archive: that is waited for, however long it takes
+        # with the first message to and from a person the server opens her archive: that is waited for
         opened: set[int] = set()
         for sender in range(len(people)):
             crowd.write(sender)
