@@ -135,6 +135,13 @@ def test_the_axis_ends_at_a_number_that_people_like(most: int, end: int) -> None
     assert chart.ceiling(most) == end
 
 
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0.0, "0"), (2.5, "2.5"), (750.0, "750"), (25e3, "25k"), (1e5, "100k"), (25e5, "2.5M")]
+)
+def test_an_axis_has_short_numbers(number: float, shown: str) -> None:
+    assert chart.short(number) == shown
+
+
 def test_the_chart_is_xml_and_fits() -> None:
     picture = ET.fromstring(chart.hours([0, 1, 100000] + [5] * 21, [3, 0, 100000] + [0] * 21))
     for bar in picture.iter("rect"):

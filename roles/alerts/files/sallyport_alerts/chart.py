@@ -22,6 +22,14 @@ def ceiling(most: int) -> int:
         size *= 10
 
 
+def short(number: float) -> str:
+    """Return a number as an axis shows it: 2.5, 750, 25k, 1M."""
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
 def hours(allowed: Sequence[int], refused: Sequence[int]) -> str:
     """Draw what was delivered and refused in each hour, one upon the other.
 
@@ -40,7 +48,9 @@ def hours(allowed: Sequence[int], refused: Sequence[int]) -> str:
     for line in range(5):
         y = floor - down * line / 4
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="axis" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{top * line / 4:g}</text>')
+        parts.append(
+            f'<text class="axis" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{short(top * line / 4)}</text>'
+        )
     for hour, (good, bad) in enumerate(zip(allowed, refused, strict=True)):
         x = LEFT + hour * step
         # a single one is seen as well

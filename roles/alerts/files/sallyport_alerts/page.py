@@ -88,7 +88,8 @@ def _incidents(day: Day) -> str:
                 time.strftime("%H:%M", time.gmtime(one["time"])),
                 _badge(tone, word),
                 escape(kind.title if kind else one["kind"]),
-                escape(f"{one['where']}, {one['who']}"),
+                # an address is broken behind its name first
+                escape(f"{one['where']}, {one['who']}").replace("@", "@<wbr>"),
                 escape(plain(one["says"])),
                 f"{one['count']:,}",
             )
