@@ -208,7 +208,7 @@ def taken_back(person: Client) -> Iterator[None]:
     says="Nobody can leave a file at the server but with the files service: not as a picture, a card or a setting.",
     permitted="Publishing a nickname, which a colleague reads.",
     forbidden="Leaving a file in four places; a colleague who then reads there finds nothing of it.",
-    breakage=Breakage(TRANSFERS, r"return published\.refused\(payload\) or ", "return "),
+    breakage=Breakage(TRANSFERS, r"return published\.refused\(payload, keys\) or ", "return "),
 )
 def test_left_at_the_server(client: Callable[[str], Client], events: Events, seen: Seen) -> None:
     person, friend = client("probe-a"), client("probe-b")

@@ -26,6 +26,7 @@ from system.network import Firewall, let_pass
 from system.site_facts import HostFacts, SiteFacts
 from system.test_r7_consumer_im import _by_port, catalogue
 from system.test_r8_contacts import expected_contacts
+from unit.sites import ROOT
 
 REGISTER = load_all()
 BREAKAGE = Breakage("/etc/x", "a", "b")
@@ -51,6 +52,26 @@ def test_entries_are_fit_for_an_owner(entry: Control) -> None:
     assert len(entry.says) <= 130
     assert entry.function.__name__.startswith("test_")
     assert "seen" in mutation.parameters(entry)
+
+
+def shipped(entry: Control) -> list[Path]:
+    """Return the kit's file that a control breaks on the host; none when a run makes it there."""
+    path = Path(entry.breakage.file)
+    found = (ROOT / "roles").glob(f"*/files/**/{path.name}")
+    return [one for one in found if one.parent.name == path.parent.name]
+
+
+BREAKS_THE_KIT = {name: entry for name, entry in REGISTER.items() if entry.breakage.file and shipped(entry)}
+
+
+@pytest.mark.parametrize("entry", BREAKS_THE_KIT.values(), ids=list(BREAKS_THE_KIT))
+def test_there_is_still_something_to_break(entry: Control) -> None:
+    (file,) = shipped(entry)
+    assert entry.breakage.apply_to(file.read_text(encoding="utf-8"))
+
+
+def test_the_decision_point_is_among_what_is_broken() -> None:
+    assert len(BREAKS_THE_KIT) > 10
 
 
 def test_consumer_services_are_known_by_their_ports_of_either_protocol() -> None:
