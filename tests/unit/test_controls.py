@@ -58,7 +58,7 @@ def shipped(entry: Control) -> list[Path]:
     """Return the kit's file that a control breaks on the host; none when a run makes it there."""
     path = Path(entry.breakage.file)
     found = (ROOT / "roles").glob(f"*/files/**/{path.name}")
-    return [one for one in found if one.parent.name == path.parent.name]
+    return [one for one in found if one.parent.name in (path.parent.name, "files")]
 
 
 BREAKS_THE_KIT = {name: entry for name, entry in REGISTER.items() if entry.breakage.file and shipped(entry)}

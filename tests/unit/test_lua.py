@@ -14,4 +14,3 @@ from unit.sites import ROOT
 def test_spec(spec: Path) -> None:
     done = subprocess.run(["busted", str(spec)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-    print(done.stdout.splitlines()[-1])

@@ -55,7 +55,7 @@ end
 --         each name once
 function M.found(text, means)
 	local found, known = {}, {};
-	-- the dot at the end of a sentence makes no address
+	-- the dot at the end of a sentence makes no address, one in brackets may
 	if not text:find("[/:%%\227\239]") and not text:find("%.[%w\128-\255)%]}-]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
 	local function add(name, behind)
