@@ -46,13 +46,19 @@ def crowd(text: str) -> str:
 
 
 def set_passwords(demo: Demo) -> dict[str, str]:
-    """Give the people of the measurement passwords, by the server's own shell; returns them by name."""
+    """Give the people of the measurement passwords, by the server's own shell; returns them by name.
+
+    A new account waits for its invitation, disabled; without one it stays so.
+    """
     found = {f"load{number}": secrets.token_hex(12) for number in range(PEOPLE)}
-    names, lines = list(found), []
+    names, lines, means = list(found), [], f"local um, d = require'prosody.core.usermanager', '{demo.facts.domain}'"
     # a line of the shell travels in a stanza, which has a bound
     for first in range(0, PEOPLE, GROUP):
-        calls = (f"assert(um.set_password('{n}', '{found[n]}', '{demo.facts.domain}'))" for n in names[first:][:GROUP])
-        lines.append(f">local um = require'prosody.core.usermanager' {' '.join(calls)} return 'all set'\n")
+        calls = (
+            f"assert(um.set_password('{n}', '{found[n]}', d)) assert(um.enable_user('{n}', d))"
+            for n in names[first:][:GROUP]
+        )
+        lines.append(f">{means} {' '.join(calls)} return 'all set'\n")
     said = feed(demo, "prosodyctl shell", "".join(lines) + "bye\n")
     if said.count("all set") != len(lines):
         raise RuntimeError(f"the passwords were not set: {said[-500:]}")

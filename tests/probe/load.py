@@ -15,9 +15,19 @@ from collections.abc import Callable
 from probe.stream import Stream, online, tls_context
 
 # when it was sent, in nanoseconds of this machine, and by the how manieth
-MARK = re.compile(rb"<body>sent-(\d+)-by-(\d+)-")
+MARK = re.compile(rb"id='sent-(\d+)-by-(\d+)'")
 TAIL = 65536  # bytes of what came that are kept: a mark may be cut in two
-WORDS = " The report of the last week is nearly ready, please look at the second page and tell me what is missing."
+# what people write at work: mostly words, now and then a number, a time or a link
+SENTENCES = (
+    "The report of the last week is nearly ready, please look at the second page and tell me what is missing.",
+    "ok, thanks!",
+    "Können wir das Treffen auf morgen um 14:30 verschieben? Die Zahlen für März fehlen noch.",
+    "I am in the office until four, then on the train.",
+    "La réunion est reportée à jeudi, je vous envoie l'ordre du jour dès que possible.",
+    "Invoice 2026-1187 over 1,240.50 is paid, see https://files.example.net/invoices/1187",
+    "Who has the key of the small meeting room? It is not at its place.",
+    "Kan du se på utkastet før lunsj? Jeg er usikker på avsnittet om leveranser.",
+)
 
 
 class Crowd:
@@ -37,6 +47,7 @@ class Crowd:
         self.streams: list[Stream] = []
         self.selector = selectors.DefaultSelector()
         self.kept = [b""] * len(people)
+        self.written = 0
         for number, (user, password) in enumerate(people.items()):
             stream = online(host=host, port=port, domain=domain, user=user, password=password, context=context)
             self.streams.append(stream)
@@ -47,8 +58,10 @@ class Crowd:
         """Let one of them write to the other of the pair."""
         to = f"{self.names[sender ^ 1]}@{self.domain}"
         now = time.monotonic_ns()
+        self.written += 1
+        words = SENTENCES[self.written % len(SENTENCES)]
         self.streams[sender].send(
-            f"<message to='{to}' type='chat' id='{sender}-{now}'><body>sent-{now}-by-{sender}-{WORDS}</body></message>"
+            f"<message to='{to}' type='chat' id='sent-{now}-by-{sender}'><body>{words}</body></message>"
         )
 
     def read(self, until: float, arrived: Callable[[int, float], None]) -> None:
