@@ -83,10 +83,10 @@ def main() -> None:
     print("\n== files ==", flush=True)
     # the server that was made anew knows of no desktop yet: this one shows itself
     play("site.yml", "desk", "--tags", "workstation")
-    print(f"{'':32}{'seconds':>8}{'x alone':>8}")
+    print(f"{'':32}{'seconds':>8}{'x plain':>8}")
     for line in uploads.rows():
         print(line, flush=True)
-    print(f"\n== messages ==\n{'':32}{'a second':>8}{'x alone':>8}", flush=True)
+    print(f"\n== messages ==\n{'':32}{'a second':>8}{'x plain':>8}", flush=True)
     for line in messages.rows():
         print(line, flush=True)
 
