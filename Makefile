@@ -88,7 +88,7 @@ lint: .venv/ready ## the linters and type checks
 	ansible-lint --offline -q
 	luacheck --quiet roles tests
 
-unit: .venv/ready ## the quick tests, about a minute
+unit: .venv/ready ## the quick tests, under a minute
 	@echo "== unit and policy tests =="
 	pytest --numprocesses=auto --dist=worksteal
 
