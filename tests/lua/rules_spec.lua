@@ -101,6 +101,17 @@ describe("what somebody wrote before", function()
 		for _, rule in ipairs(tried) do assert.is_true(met[rule.id], rule.id .. " was never tried"); end
 	end);
 
+	it("has patterns of marks that are words by themselves, and of long words", function()
+		local set = ruleset({ patterns = { "案号####" } });
+		assert.is_true(is_met(set, to_bob(e("body", "见案号1234。"))));
+		assert.is_true(is_met(set, to_bob(e("body", "案号 5678"))));
+		assert.is_false(is_met(set, to_bob(e("body", "案号123"))));
+		local long = ruleset({ patterns = { "tok*", "?{40}?{40}" } });
+		assert.is_true(is_met(long, to_bob(e("body", "tok" .. ("x"):rep(200)))));
+		assert.is_true(is_met(long, to_bob(e("body", ("x1"):rep(40)))));
+		assert.is_false(is_met(long, to_bob(e("body", ("x1"):rep(39)))));
+	end);
+
 	it("is met where a mark that is a word by itself stands beside the cut", function()
 		local set = ruleset({ patterns = { "案 ####" } });
 		assert.is_false(is_met(set, to_bob(e("body", "案20"))));
@@ -121,6 +132,21 @@ describe("what somebody wrote before", function()
 		assert.is_true(#kept.folded + #table.concat(kept.words) <= 4096);
 		assert.is_false(is_met(set, to_bob(e("body", "fal" .. ("."):rep(2048)))));
 		assert.is_false(is_met(set, to_bob(e("body", "con"))));
+	end);
+
+	it("is met again by a rule that has met something before, but not by the same words", function()
+		local set = ruleset({ validators = { "card" }; action = "log" });
+		assert.is_true(is_met(set, to_bob(e("body", "4111111111111111"))));
+		for _ = 1, 30 do assert.is_false(is_met(set, to_bob(e("body", "and now")))); end
+		assert.is_false(is_met(set, to_bob(e("body", "5555 5555"))));
+		assert.is_true(is_met(set, to_bob(e("body", "5555 4444"))));
+		assert.is_false(is_met(set, to_bob(e("body", "5555 4444"))));
+	end);
+
+	it("is kept for the other rules when one has met something", function()
+		local set = ruleset({ { id = "word"; keywords = { "falcon" }; action = "log" }, { id = "card"; validators = { "card" } } });
+		assert.are.same({ "word" }, ids(set, to_bob(e("body", "falcon 4111 1111"))));
+		assert.are.same({ "card" }, ids(set, to_bob(e("body", "1111 1111"))));
 	end);
 
 	it("is not held against what follows by rules of later", function()

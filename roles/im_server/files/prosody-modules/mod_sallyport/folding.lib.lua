@@ -109,11 +109,15 @@ end
 -- Scripts without spaces between words, or with endings right behind (of China, Japan and Korea): each mark is a word.
 local WORD_BY_ITSELF = "([\227-\237][\128-\191]+)";
 
+--- A folded text with a blank on both sides of each mark that is a word by itself.
+function M.one_by_one(text)
+	return text:find("[\227-\237]") and text:gsub(WORD_BY_ITSELF, " %1 ") or text;
+end
+
 --- The words of a folded text, in order.
 function M.words(text)
 	local words = {};
-	if text:find("[\227-\237]") then text = text:gsub(WORD_BY_ITSELF, " %1 "); end
-	for word in text:gmatch("[%w\128-\255]+") do words[#words + 1] = word; end
+	for word in M.one_by_one(text):gmatch("[%w\128-\255]+") do words[#words + 1] = word; end
 	return words;
 end
 

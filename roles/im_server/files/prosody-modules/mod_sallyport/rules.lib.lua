@@ -246,7 +246,6 @@ local function seam(self, before, now)
 	-- a word may be cut between the two
 	local cut = last and first and "\n" .. last .. first or "";
 	return {
-		met = before.met;
 		alone = once(function() return keywords.prepare(before.folded); end);
 		whole = once(function() return keywords.prepare(before.folded .. " " .. now.folded .. cut); end);
 		around = once(function()
@@ -257,13 +256,26 @@ local function seam(self, before, now)
 	};
 end
 
--- What was met in pieces is remembered too, so that it is not met again with each word that follows.
+-- What a rule has met is not held against what follows: for it, only what came behind that was said before.
+-- @return what was said before, as this rule has it; nil for nothing
+local function behind(self, before, rule)
+	local bytes = before and before.met[rule.id];
+	if not bytes then return before; end
+	if bytes == 0 then return nil; end
+	local folded = before.folded:sub(-bytes);
+	return { folded = folded; words = last_words(folding.words(folded), self.reach) };
+end
+
 local function remember(self, stanza, found, before, hits)
 	local folded = found.text.folded;
 	if stanza.name ~= "message" or not folded:find("%S") then return; end
 	local met = {};
-	for id in pairs(before and before.met or {}) do met[id] = true; end
-	for _, rule in ipairs(hits) do met[rule.id] = true; end
+	for id, bytes in pairs(before and before.met or {}) do
+		-- with the blank between the two; what was met may have left the memory by then
+		bytes = bytes + 1 + #folded;
+		met[id] = bytes < REMEMBERED_BYTES and bytes or nil;
+	end
+	for _, rule in ipairs(hits) do met[rule.id] = 0; end
 	local words = found.text.words;
 	if before then
 		folded = before.folded .. " " .. folded;
@@ -283,8 +295,10 @@ end
 -- Do the words of before and of now meet a rule together? What met it alone was judged then, by the rules of then.
 -- What they meet together only, has a part in what comes now, or one that begins before and ends now: most messages bring no
 -- such part, and the whole is not read again for each of them.
-local function completes(self, rule, found, together)
-	if not together or together.met[rule.id] then return false; end
+local function completes(self, rule, found, before, together)
+	local mine = behind(self, before, rule);
+	if not mine then return false; end
+	if mine ~= before then together = seam(self, mine, found.text); end
 	if not (has_part(self, rule, found.text) or has_part(self, rule, together.around())) then return false; end
 	return has_words(self, rule, together.whole()) and not has_words(self, rule, together.alone());
 end
@@ -310,7 +324,7 @@ function rules:met(stanza, seen, instant)
 		if hit and rule.about_files then hit = has_file(rule, stanza); end
 		if hit and rule.about_links then hit = has_link(rule, found, self.means); end
 		if hit and rule.about_words then
-			hit = has_words(self, rule, found.text) or completes(self, rule, found, together);
+			hit = has_words(self, rule, found.text) or completes(self, rule, found, before, together);
 		end
 		if hit and is_rated(self, rule, seen) then hits[#hits + 1] = rule; end
 	end
