@@ -191,6 +191,15 @@ describe("a rule about words", function()
 		it("is met in " .. where, function() assert.is_true(is_met(ruleset(WORD), stanza)); end);
 	end
 
+	it("is met by what is shown backwards", function()
+		local turned, back = "\226\128\174", "\226\128\172";
+		assert.is_true(is_met(ruleset(WORD), to_bob(e("body", "the " .. turned .. "noclaf"))));
+		assert.is_true(is_met(ruleset(WORD), to_bob(e("body", turned .. "x tcejorp" .. back .. " is on"))));
+		assert.is_true(is_met(ruleset(WORD), to_bob(e("body", turned .. "a" .. back .. " b " .. turned .. "noclaf\nand more"))));
+		assert.is_true(is_met(ruleset(CARD), to_bob(e("body", turned .. "1111 1111 1111 1114"))));
+		assert.is_false(is_met(ruleset(WORD), to_bob(e("body", turned .. "falcons" .. back .. " or noclaf"))));
+	end);
+
 	it("is not met by what nobody reads", function()
 		assert.is_false(is_met(ruleset(CARD), to_bob(e("body", "fine"), e("thread", "4111111111111111"), e("origin-id urn:xmpp:sid:0", { id = "4111111111111111" }))));
 	end);

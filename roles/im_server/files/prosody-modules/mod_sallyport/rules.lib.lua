@@ -188,10 +188,27 @@ local function is_rated(self, rule, seen)
 	return not rates.take(self.rated, key, self.means.now(), rule.rate.messages, rule.rate.messages / (rule.rate.minutes * 60));
 end
 
+-- What stands behind a mark that turns the direction (U+202E, up to U+202C or the end of the line) is shown backwards.
+local TURNED, BACK = "\226\128\174", "\226\128\172";
+
+local function backwards(text)
+	local marks = {};
+	for mark in text:gmatch("[^\128-\191][\128-\191]*") do marks[#marks + 1] = mark; end
+	for at = 1, math.floor(#marks / 2) do marks[at], marks[#marks + 1 - at] = marks[#marks + 1 - at], marks[at]; end
+	return table.concat(marks);
+end
+
+local function as_shown(text)
+	return ((text:gsub("[\r\n]", BACK .. "%0") .. BACK):gsub(TURNED .. "(.-)" .. BACK, backwards));
+end
+
 local function read(stanza, means)
 	local found = texts.read(stanza);
 	local folded = {};
 	found.addresses = {};
+	for at = 1, #found.pieces do
+		if found.pieces[at]:find(TURNED, 1, true) then found.pieces[#found.pieces + 1] = as_shown(found.pieces[at]); end
+	end
 	for at, piece in ipairs(found.pieces) do
 		folded[at] = folding.fold(piece);
 		for _, address in ipairs(addresses.found(piece, means)) do table.insert(found.addresses, address); end
