@@ -228,14 +228,24 @@ local function runs(text)
 	return found;
 end
 
--- Characters of an account number by country (SWIFT IBAN registry).
+-- What stands behind the country and the check digits, by country: so many digits (n), letters (a), or both (c) (SWIFT IBAN
+-- registry).
 local IBAN = {};
-for country, length in ([[
-	ad24 ae23 al28 at20 az28 ba20 be16 bg22 bh22 bi27 br29 by28 ch21 cr22 cy28 cz24 de22 dj27 dk18 do28 ee20 eg29 es24 fi18 fk18
-	fo18 fr27 gb22 ge22 gi23 gl18 gr27 gt28 hr21 hu28 ie22 il23 iq23 is26 it27 jo30 kw30 kz20 lb28 lc32 li21 lt20 lu20 lv21 ly25
-	mc27 md24 me22 mk19 mn20 mr27 mt31 mu30 ni28 nl18 no15 om23 pk24 pl28 ps29 pt25 qa29 ro24 rs22 ru33 sa24 sc31 sd18 se24 si19
-	sk24 sm27 so23 st25 sv28 tl23 tn24 tr26 ua29 va22 vg24 xk20 ye30
-]]):gmatch("(%a%a)(%d+)") do IBAN[country] = tonumber(length); end
+for country, parts in ([[
+	ad 8n12c ae 19n al 8n16c at 16n az 4a20c ba 16n be 12n bg 4a6n8c bh 4a14c bi 23n br 23n1a1c by 4c4n16c ch 5n12c cr 18n cy 8n16c
+	cz 20n de 18n dj 23n dk 14n do 4c20n ee 16n eg 25n es 20n fi 14n fk 2a12n fo 14n fr 10n11c2n gb 4a14n ge 2a16n gi 4a15c gl 14n
+	gr 7n16c gt 24c hr 17n hu 24n ie 4a14n il 19n iq 4a15n is 22n it 1a10n12c jo 4a4n18c kw 4a22c kz 3n13c lb 4n20c lc 4a24c
+	li 5n12c lt 16n lu 3n13c lv 4a13c ly 21n mc 10n11c2n md 20c me 18n mk 3n10c2n mn 16n mr 23n mt 4a5n18c mu 4a19n3a ni 4a20n
+	nl 4a10n no 11n om 3n16c pk 4a16c pl 24n ps 4a21c pt 21n qa 4a21c ro 4a16c rs 18n ru 14n15c sa 2n18c sc 4a20n3a sd 14n se 20n
+	si 15n sk 20n sm 1a10n12c so 19n st 21n sv 4a20n tl 19n tn 20n tr 6n16c ua 6n19c va 18n vg 4a16n xk 16n ye 4a4n18c
+]]):gmatch("(%a%a) (%w+)") do
+	local length, form = 4, "^%a%a%d%d";
+	for count, kind in parts:gmatch("(%d+)(%a)") do
+		length = length + count;
+		form = form .. ({ n = "%d"; a = "%a"; c = "%w" })[kind]:rep(tonumber(count));
+	end
+	IBAN[country] = { length = length; form = form .. "$"; only_digits = parts:find("^%d+n$") ~= nil };
+end
 
 -- ISO 13616, ISO/IEC 7064 MOD 97-10.
 local function is_iban(text)
@@ -247,16 +257,24 @@ local function is_iban(text)
 	return rest == 1;
 end
 
--- Digits alone behind the country and the check; four letters and digits; elsewhere letters and digits as it comes.
-local ONLY_DIGITS = named "ae at ba be cz de dk ee es fi hr hu il is lt me no pl pt rs se si sk tn xk";
-local BANK_FIRST = named "bg gb gi ie lv nl pk ro vg";
+local BANK = 8; -- so far reach the country, the check digits and the letters of the bank
 
-local function has_shape(text, country)
-	if ONLY_DIGITS[country] then return not text:find("%a", 5); end
-	return not BANK_FIRST[country] or text:find("^%a%a%a%a%d", 5) ~= nil;
+-- From this word on: its marks and those of the words behind it, as many as the country has.
+local function is_account(words, first, account)
+	local text, at, fours, spoken = "", first, true, false;
+	while words[at] and #text < account.length do
+		local word = words[at];
+		if #text >= 4 and word:find("^%a%a+$") then
+			if account.only_digits then return false; end
+			-- a word of letters further back is a part of it in groups of four alone: "by 12 June 2026 at noon"
+			spoken = spoken or #text + #word > BANK;
+		end
+		text, at = text .. word, at + 1;
+		fours = fours and (#word == 4 or #text == account.length);
+	end
+	return #text == account.length and (fours or not spoken) and text:find(account.form) ~= nil and is_iban(text);
 end
 
--- From a word on: its marks and those of the words behind it, as many as the country has.
 local function has_iban(words)
 	for first, word in ipairs(words) do
 		local start = word;
@@ -264,24 +282,15 @@ local function has_iban(words)
 			if #start >= 4 then break; end
 			start = start .. words[at];
 		end
-		local length = start:find("^%a%a%d%d") and IBAN[start:sub(1, 2)];
-		if length then
-			local text, at = "", first;
-			local country = start:sub(1, 2);
-			while words[at] and #text < length do
-				-- a word of letters is the bank's, or no part of it
-				if #text >= 4 and words[at]:find("^%a%a+$") and not BANK_FIRST[country] then break; end
-				text, at = text .. words[at], at + 1;
-			end
-			if #text == length and not text:find("%W") and has_shape(text, country) and is_iban(text) then return true; end
-		end
+		local account = start:find("^%a%a%d%d") and IBAN[start:sub(1, 2)];
+		if account and is_account(words, first, account) then return true; end
 	end
 	return false;
 end
 
 --- Words in which a number is, at most: the longest account, by its letters and digits.
 M.REACH = 0;
-for _, length in pairs(IBAN) do M.REACH = math.max(M.REACH, length); end
+for _, account in pairs(IBAN) do M.REACH = math.max(M.REACH, account.length); end
 
 -- Bytes of the longest number of another kind, and one digit more at an end, with three marks behind each.
 local SEAM = 0;
