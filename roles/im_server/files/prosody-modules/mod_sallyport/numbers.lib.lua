@@ -64,7 +64,7 @@ end
 local function is_swedish(digits)
 	local ten = digits:sub(-10);
 	local day = tonumber(ten:sub(5, 6));
-	return (#digits == 10 or digits:find("^19") or digits:find("^20")) and is_date(day > 60 and day - 60 or day, tonumber(ten:sub(3, 4)))
+	return (#digits == 10 or #digits == 12 and (digits:find("^19") or digits:find("^20"))) and is_date(day > 60 and day - 60 or day, tonumber(ten:sub(3, 4)))
 		and luhn(ten);
 end
 
@@ -97,34 +97,64 @@ local function is_american(digits)
 	return #digits == 9 and area ~= "000" and area ~= "666" and area < "900" and digits:sub(4, 5) ~= "00" and digits:sub(6) ~= "0000";
 end
 
--- For each: the check; the forms in which it counts by itself, as lengths of its groups of digits; whether any groups do
--- that are all there is; words that must be there for other forms; and whether it counts with the usual marks between its
--- groups alone, as it has no check digit.
+-- What reads as a time of day behind a date of these years is a time stamp more often than a person.
+local function is_time_stamp(digits)
+	local year = tonumber(digits:sub(1, -9));
+	if #digits == 10 then year = 2000 + year; end
+	return year >= 2015 and year < 2050 and digits:sub(-4) < "2400" and digits:sub(-2) < "60";
+end
+
 local function named(list)
 	local set = {};
 	for word in list:gmatch("%S+") do set[word] = true; end
 	return set;
 end
 
+-- Numbers that count up are weeks, sizes or prices. A few of them count up by chance, in equal steps they do not.
+local function is_series(groups, first, last)
+	local step, even = groups[first + 1] - groups[first], true;
+	for at = first + 1, last do
+		local by = groups[at] - groups[at - 1];
+		if #groups[at] ~= #groups[first] or by == 0 or by < 0 and by ~= step then return false; end
+		even = even and by == step;
+	end
+	return last - first >= 3 and even or last - first >= 6 and step > 0;
+end
+
+-- Two numbers of telephones of Norway, one behind the other or below it.
+local PHONE, TWO_PHONES = { "2-2-2-2", "3-2-3" }, {};
+for _, one in ipairs(PHONE) do
+	for _, other in ipairs(PHONE) do TWO_PHONES[one .. "-" .. other] = select(2, one:gsub("-", "")) + 2; end
+end
+
+-- For each: the check; the forms in which it counts by itself, as lengths of its groups of digits, and those in which it
+-- does with one blank or hyphen between them (tight); whether any groups do that are all there is (whole), and which do not
+-- (never); whether it may stand behind a plus, as a telephone does; what is more often something else (doubtful). With one
+-- of its words in the text it counts in any groups, and if it has no check digit, only with the usual marks between them, and
+-- as a whole or in a loose form.
 local KINDS = {
 	["card"] = {
-		check = is_card; whole = true; least = 14; most = 19;
-		forms = named "14 15 16 17 18 19 4-4-4-4 4-4-4-4-3 4-6-5 4-6-4 8-8";
+		check = is_card; whole = true; least = 14; most = 19; plus = true; phones = true;
+		forms = named "14 15 16 17 18 19 4-4-4-4 4-4-4-4-3 4-6-5 4-6-4";
+		tight = named "8-8 4-4-4-3 4-4-4-2 6-10 6-6-4 4-6-6 4-4-8 8-4-4 4-8-4";
 	};
-	["id-no"] = { check = is_norwegian; whole = true; least = 11; most = 11; forms = named "11 6-5 2-2-2-5 2-2-2-3-2 6-3-2" };
+	["id-no"] = {
+		check = is_norwegian; whole = true; least = 11; most = 11; forms = named "11 6-5 2-2-2-5 2-2-2-3-2 6-3-2";
+		never = named "4-2-5"; -- an account
+	};
 	["id-se"] = {
-		check = is_swedish; least = 10; most = 12; forms = named "12 8-4 6-4 4-2-2-4"; loose = named "10";
+		check = is_swedish; least = 10; most = 12; forms = named "12 8-4 6-4 4-2-2-4"; doubtful = is_time_stamp; dated = true;
 		words = named "personnummer personnumret personnr pnr samordningsnummer";
 	};
 	["id-nl"] = {
-		check = is_dutch; least = 9; most = 9; forms = {}; loose = named "9 3-3-3 4-2-3"; words = named "bsn burgerservicenummer sofinummer";
+		check = is_dutch; least = 9; most = 9; forms = {}; words = named "bsn bsnnummer burgerservicenummer burgerservicenr sofinummer";
 	};
 	["id-de"] = {
-		check = is_german; least = 11; most = 11; forms = named "2-3-3-3"; loose = named "11";
-		words = named "steuer steuerid idnr identifikationsnummer steueridentifikationsnummer steuernummer";
+		check = is_german; least = 11; most = 11; forms = named "2-3-3-3";
+		words = named "steuer steuerid steuernr idnr identifikationsnummer steueridentifikationsnummer steuernummer";
 	};
 	["id-us"] = {
-		check = is_american; least = 9; most = 9; usual = true; forms = named "3-2-4"; loose = named "9"; words = named "ssn social";
+		check = is_american; least = 9; most = 9; usual = true; forms = named "3-2-4"; loose = named "9"; words = named "ssn ssns social";
 	};
 };
 
@@ -137,28 +167,61 @@ local function has_one(words, present)
 	return false;
 end
 
--- All of them, or all but one at an end: a list of marks, scores or votes holds a number that fits somewhere in it.
+-- All of them, or all but one at an end: a list of marks, scores or votes holds a number that fits somewhere in it. Behind a
+-- card may be the month in which it expires.
 local function in_single(digits, kind)
-	for _, part in ipairs({ digits, digits:sub(2), digits:sub(1, -2) }) do
+	local parts = { digits, digits:sub(2), digits:sub(1, -2) };
+	local expires = kind.phones and (digits:match("()[01]%d[2-4]%d$") or digits:match("()[01]%d20%d%d$"));
+	if expires then parts[4] = digits:sub(1, expires - 1); end
+	for _, part in ipairs(parts) do
 		if #part >= kind.least and #part <= kind.most and kind.check(part) then return true; end
 	end
 	return false;
 end
 
+local function form_of(groups)
+	local lengths = {};
+	for at, group in ipairs(groups) do lengths[at] = #group; end
+	return table.concat(lengths, "-");
+end
+
+-- Are all groups one number?
+local function is_whole(groups, digits, kind)
+	if not groups.close or #digits < kind.least or #digits > kind.most or not kind.check(digits) then return false; end
+	local form = form_of(groups);
+	if kind.never and kind.never[form] then return false; end
+	if not kind.phones or groups.expires then return true; end
+	local second = TWO_PHONES[form];
+	return not (second and groups.between[second] == " ") and (#groups < 4 or not is_series(groups, 1, #groups));
+end
+
+local function is_tight(groups, first, last)
+	for at = first + 1, last do
+		if groups.between[at] ~= " " and groups.between[at] ~= "-" then return false; end
+	end
+	return true;
+end
+
 -- Looks at the groups of digits that stand together, from each of them on.
-local function in_groups(groups, kind, present)
-	local whole = 0;
-	for _, group in ipairs(groups) do whole = whole + #group; end
-	if kind.whole and groups.close and whole >= kind.least and whole <= kind.most and kind.check(table.concat(groups)) then return true; end
-	if groups.single and kind.whole then return in_single(table.concat(groups), kind); end
+-- @param known one of its words is in the text
+local function in_groups(groups, kind, known)
+	local all = table.concat(groups);
+	if (kind.whole or known) and (kind.plus or not groups.plus[1]) then
+		if is_whole(groups, all, kind) then return true; end
+		if groups.single then return in_single(all, kind); end
+	end
+	if groups.single then return false; end
+	local any = known and not kind.usual;
 	for first = 1, #groups do
 		local digits, form = "", "";
-		for at = first, math.min(#groups, first + MOST_GROUPS - 1) do
+		for at = first, math.min(#groups, first + (any and kind.most or MOST_GROUPS) - 1) do
+			if not kind.plus and groups.plus[first] then break; end
 			digits, form = digits .. groups[at], (at > first and form .. "-" or "") .. #groups[at];
 			if #digits > kind.most then break; end
 			if #digits >= kind.least then
-				local fits = kind.forms[form] or kind.loose and kind.loose[form] and has_one(kind.words, present);
-				if fits and kind.check(digits) then return true; end
+				local fits = any or kind.forms[form] or known and kind.loose[form] or kind.tight and kind.tight[form] and is_tight(groups, first, at);
+				if fits and kind.check(digits) and (known or not (kind.doubtful and kind.doubtful(digits)))
+					and not (kind.phones and at - first >= 3 and is_series(groups, first, at)) then return true; end
 			end
 		end
 	end
@@ -166,19 +229,35 @@ local function in_groups(groups, kind, present)
 end
 
 -- A date is no part of a longer number, nor is an address of IPv4 or, when it is shortened, of IPv6.
-local OTHERS = {
-	"%f[%w.]%d%d?%d?%.%d%d?%d?%.%d%d?%d?%.%d%d?%d?%f[^%w.]",
-	"%f[%d][12][09]%d%d[-./][01]?%d[-./][0-3]?%d%f[%D]", "%f[%d][0-3]?%d[-./][01]?%d[-./][12][09]%d%d%f[%D]",
+local DATES = { "%f[%d][12][09]%d%d[-./][01]?%d[-./][0-3]?%d%f[%D]", "%f[%d][0-3]?%d[-./][01]?%d[-./][12][09]%d%d%f[%D]" };
+local IPV4 = "%f[%w.](%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)%f[^%w.]";
+
+local function without_ipv4(...)
+	for _, octet in ipairs({ ... }) do
+		if tonumber(octet) > 255 then return nil; end
+	end
+	return "x";
+end
+
+-- Behind a card, the month in which it expires. What stands in its place is in no folded text.
+local EXPIRED = "\1";
+local EXPIRY = {
+	"(%d)[%p ]?[%p ]?[%p ]?%f[%d/]0[1-9] ?/ ?%d%d%f[^%d/]", "(%d)[%p ]?[%p ]?[%p ]?%f[%d/]1[0-2] ?/ ?%d%d%f[^%d/]",
+	"(%d)[%p ]?[%p ]?[%p ]?%f[%d/]0[1-9] ?/ ?20%d%d%f[^%d/]", "(%d)[%p ]?[%p ]?[%p ]?%f[%d/]1[0-2] ?/ ?20%d%d%f[^%d/]",
 };
 
 local SHORTEST = 9; -- digits
+
+local function new_groups(close, usual)
+	return { close = close; usual = usual; between = {}; plus = {} };
+end
 
 -- Adds what stands together, when it is long enough; and digits that stand one by one apart from what is beside them.
 local function add(found, groups)
 	local digits = #table.concat(groups);
 	if digits < SHORTEST then return; end
 	found[#found + 1] = groups;
-	local single = { usual = groups.usual };
+	local single = new_groups(false, groups.usual);
 	if #groups == digits then groups.single = true; end
 	for at = 1, #groups + 1 do
 		if groups[at] and #groups[at] == 1 then
@@ -188,25 +267,28 @@ local function add(found, groups)
 				single.single = true;
 				found[#found + 1] = single;
 			end
-			single = { usual = groups.usual };
+			single = new_groups(false, groups.usual);
 		end
 	end
 end
 
 -- What may stand between two groups: what people write in a number, or any mark.
-local USUAL, ANY = "%d[%d ._/+-]*", "%d[%d%p ]*";
+local USUAL, ANY = "(%+?)(%d[%d ._/+-]*)(" .. EXPIRED .. "?)", "(%+?)(%d[%d%p ]*)(" .. EXPIRED .. "?)";
 
 -- Splits a run of digits where there are more than three marks between two of them.
-local function add_run(found, run, usual)
-	local groups = { close = usual; usual = usual };
+local function add_run(found, run, usual, plus, expired)
+	local groups = new_groups(usual, usual);
 	for between, group in run:gmatch("(%D*)(%d+)") do
 		if #between > 3 then
 			add(found, groups);
-			groups = { close = usual; usual = usual };
+			groups = new_groups(usual, usual);
 		end
-		if #between > 1 or between == "/" and #group > 4 then groups.close = false; end
+		if #between > 1 or between == "/" then groups.close = false; end
 		groups[#groups + 1] = group;
+		groups.between[#groups] = between;
+		groups.plus[#groups] = between == "" and plus or between:find(".%+$") ~= nil;
 	end
+	groups.expires = expired;
 	add(found, groups);
 end
 
@@ -214,18 +296,42 @@ local function without_ipv6(token)
 	return select(2, token:gsub("::", "")) == 1 and "x" or token;
 end
 
+local function add_runs(found, text)
+	for plus, run, expired in text:gmatch(USUAL) do add_run(found, run, true, plus ~= "", expired ~= ""); end
+	for plus, run, expired in text:gmatch(ANY) do
+		if run:find("[^%d ._/+-]") then add_run(found, run, false, plus ~= "", expired ~= ""); end
+	end
+end
+
+-- @return what stands together, and the same with the dates, if there are any
 local function runs(text)
 	if not text:find("%d") then return {}; end
 	if text:find("::", 1, true) then text = text:gsub("[%x:]+", without_ipv6); end
+	local found, dated = {}, nil;
 	if text:find("%d[-./]%d") then
-		for _, other in ipairs(OTHERS) do text = text:gsub(other, "x"); end
+		text = text:gsub(IPV4, without_ipv4);
+		local dates, whole = 0, text;
+		for _, date in ipairs(DATES) do
+			local count;
+			text, count = text:gsub(date, "x");
+			dates = dates + count;
+		end
+		if dates > 0 then
+			dated = {};
+			add_runs(dated, whole);
+		end
 	end
-	local found = {};
-	for run in text:gmatch(USUAL) do add_run(found, run, true); end
-	for run in text:gmatch(ANY) do
-		if run:find("[^%d ._/+-]") then add_run(found, run, false); end
+	add_runs(found, text);
+	if text:find("%d ?/ ?%d") then
+		local expiries = 0;
+		for _, expiry in ipairs(EXPIRY) do
+			local count;
+			text, count = text:gsub(expiry, "%1" .. EXPIRED);
+			expiries = expiries + count;
+		end
+		if expiries > 0 then add_runs(found, text); end
 	end
-	return found;
+	return found, dated;
 end
 
 -- What stands behind the country and the check digits, by country: so many digits (n), letters (a), or both (c) (SWIFT IBAN
@@ -292,9 +398,10 @@ end
 M.REACH = 0;
 for _, account in pairs(IBAN) do M.REACH = math.max(M.REACH, account.length); end
 
--- Bytes of the longest number of another kind, and one digit more at an end, with three marks behind each.
+-- Bytes of the longest number of another kind, and one digit more or the month of its expiry at an end, with three marks
+-- behind each.
 local SEAM = 0;
-for _, kind in pairs(KINDS) do SEAM = math.max(SEAM, 4 * (kind.most + 1)); end
+for _, kind in pairs(KINDS) do SEAM = math.max(SEAM, 4 * (kind.most + 7)); end
 
 --- Of two texts, one behind the other, what may hold a number that begins in the one and ends in the other.
 -- @param cut the last word of the one and the first of the other, in one
@@ -310,20 +417,28 @@ end
 M.KINDS = { iban = true };
 for name in pairs(KINDS) do M.KINDS[name] = true; end
 
+local function in_runs(list, kind, known)
+	for _, groups in ipairs(list) do
+		if (groups.usual or not kind.usual) and in_groups(groups, kind, known) then return true; end
+	end
+	return false;
+end
+
+local function has(name, text, present)
+	if name == "iban" then return has_iban(text.words); end
+	if not text.runs then text.runs, text.dated_runs = runs(text.folded); end
+	local kind = KINDS[name];
+	local known = kind.words ~= nil and has_one(kind.words, present);
+	return in_runs(text.runs, kind, known) or known and kind.dated and text.dated_runs ~= nil and in_runs(text.dated_runs, kind, known);
+end
+
 --- Is there a number of one of these kinds?
 -- @param kinds list of names
--- @param text  { folded = text; words = list of its words; present = set of them; runs = made here }
+-- @param text  { folded = text; words = list of its words; present = set of them; runs, dated_runs = made here }
 -- @param present the words that count as being there, or nil for those of the text
 function M.found(kinds, text, present)
 	for _, name in ipairs(kinds) do
-		if name == "iban" then
-			if has_iban(text.words) then return true; end
-		else
-			text.runs = text.runs or runs(text.folded);
-			for _, groups in ipairs(text.runs) do
-				if (groups.usual or not KINDS[name].usual) and in_groups(groups, KINDS[name], present or text.present) then return true; end
-			end
-		end
+		if has(name, text, present or text.present) then return true; end
 	end
 	return false;
 end
