@@ -27,7 +27,8 @@ local FOUND = {
 		"MT84 MALT 0110 0001 2345 MTLC AST0 01S", "AZ21 NABZ 0000 0000 1370 1000 1944", "BH67 BMAG 0000 1299 1234 56", "BY13 NBRB 3600 9000 0000 2Z00 AB00", "DO28 BAGR 0000 0001 2124 5361 1324",
 		"GT82 TRAJ 0102 0000 0012 1002 9690", "JO94 CBJO 0010 0000 0000 0131 0003 02", "KW81 CBKU 0000 0000 0000 1234 5601 01", "LC55 HEMM 0001 0001 0012 0012 0002 3015", "MU17 BOMM 0101 1010 3030 0200 000M UR",
 		"PS92 PALS 0000 0000 0400 1234 5670 2", "QA58 DOHB 0000 1234 5678 90AB CDEF G", "SC18 SSCB 1101 0000 0000 0000 1497 USD", "SV62 CENR 0000 0000 0000 0070 0025", "IQ98 NBIQ 8501 2345 6789 012",
-		"FR14 2004 1010 0505 0001 3M02 606", "IT60 X054 2811 1010 0000 0123 456", "BR18 0036 0305 0000 1000 9795 493C 1", "TR33 0006 1005 1978 6457 8413 26", "NL 91 ABNA 0417 164 300", "GB29 NWBK 601613 31926819" },
+		"FR14 2004 1010 0505 0001 3M02 606", "IT60 X054 2811 1010 0000 0123 456", "BR18 0036 0305 0000 1000 9795 493C 1", "TR33 0006 1005 1978 6457 8413 26", "NL 91 ABNA 0417 164 300", "GB29 NWBK 601613 31926819",
+		"NO 93 8601 1117 947", "IBAN: NO 9386011117947", "konto no 9386 0111 17947" },
 	["id-no"] = { "01010750160", "010107 50160", "01 01 07 50160", "0 1 0 1 0 7 5 0 1 6 0", "010107,50160", "(010107) 50160", "0,1,0,1,0,7,5,0,1,6,0" },
 	["id-se"] = { "811218-9876", "19811218-9876", "198112189876", "811278-9873", "811218+9876", "pnr 8112189876", "811218:9876", "19811218 9876", "1981 12 18 9876",
 		"pnr 1981-12-18-9876", "pnr 1981/12/18-9876", "pnr 1981.12.18-9876", "pnr 81-12-18-9876", "pnr 81 12 18 9876", "pnr 1981-12-18 9876", "pnr 202108250701", "19191231-1006" },
@@ -41,7 +42,7 @@ local NOT_FOUND = {
 		"Ring 43949621, 97655571", "Tlf 47650808 / 42590175", "46 64 67 59\n40 12 30 43", "484 41 847\n426 89 825", "484 41 847 og 426 89 825", "484 41 847 42 68 98 09",
 		-- numbers that count up
 		"uke 41 42 43 44 45 46 47 48", "str 30 34 38 42 46 50 54", "4100 4150 4200 4250", "4100, 4150, 4200, 4250", "uke 36 37 38 40 42 43 44", "41/11/11/11/11/11/11/11", "code 123 411111, 1111111111" },
-	["iban"] = { "DE88370400440532013000", "DE8937040044053201300", "XX89370400440532013000", "de89", "DE 89" },
+	["iban"] = { "DE88370400440532013000", "DE8937040044053201300", "XX89370400440532013000", "de89", "DE 89", "Article no 1200793805823", "The GTIN will be 93916199831901", "Order no 2851 2626 63035" },
 	["id-no"] = { "konto 0101.07.50160", "konto 0101 07 50160", "+01 010 75 01 60", "ring (+01) 010 75 01 60", "01010750161", "41131089393", "00000000000", "12345678901" },
 	["id-se"] = { "811218-9875", "8112189876", "070-123 45 67", "811378-9876", "18112189876",
 		-- time stamps
@@ -61,6 +62,19 @@ for kind, texts in pairs(NOT_FOUND) do
 		it(("%s is not found in %q"):format(kind, text), function() assert.is_false(found(kind, text)); end);
 	end
 end
+
+it("are looked for once in a text, whatever the number of rules, and apart from their parts", function()
+	local text = keywords.prepare(folding.fold("111222333 and 86095742719"));
+	assert.is_true(numbers.has_part({ "id-nl" }, text));
+	assert.is_false(numbers.found({ "id-nl" }, text));
+	assert.is_true(numbers.has_part({ "iban", "id-de" }, text));
+	assert.is_false(numbers.found({ "iban", "id-de" }, text));
+	text = keywords.prepare(folding.fold(("1 4111 de89 "):rep(1000)));
+	numbers.found({ "card", "iban", "id-no", "id-se" }, text);
+	local begun = os.clock();
+	for _ = 1, 1000 do assert.is_false(numbers.found({ "card", "iban", "id-no", "id-se" }, text)); end
+	assert.is_true(os.clock() - begun < 0.2);
+end);
 
 it("marks, scores and votes are no card numbers", function()
 	local state = 20260102;

@@ -64,8 +64,8 @@ end
 local function is_swedish(digits)
 	local ten = digits:sub(-10);
 	local day = tonumber(ten:sub(5, 6));
-	return (#digits == 10 or #digits == 12 and (digits:find("^19") or digits:find("^20"))) and is_date(day > 60 and day - 60 or day, tonumber(ten:sub(3, 4)))
-		and luhn(ten);
+	return (#digits == 10 or #digits == 12 and (digits:find("^19") or digits:find("^20")))
+		and is_date(day > 60 and day - 60 or day, tonumber(ten:sub(3, 4))) and luhn(ten);
 end
 
 -- Burgerservicenummer: the test of eleven.
@@ -381,7 +381,12 @@ local function is_account(words, first, account)
 	return #text == account.length and (fours or not spoken) and text:find(account.form) ~= nil and is_iban(text);
 end
 
-local function has_iban(words)
+-- Where the name of an account is beside it, its country may stand apart: "article no 1200793805823" has 15 marks, too.
+local IBAN_WORDS = named "iban konto kontonr kontonummer";
+
+local function has_iban(words, present)
+	if not table.concat(words):find("%d") then return false; end
+	local known = has_one(IBAN_WORDS, present);
 	for first, word in ipairs(words) do
 		local start = word;
 		for at = first + 1, math.min(#words, first + 3) do
@@ -389,7 +394,8 @@ local function has_iban(words)
 			start = start .. words[at];
 		end
 		local account = start:find("^%a%a%d%d") and IBAN[start:sub(1, 2)];
-		if account and is_account(words, first, account) then return true; end
+		local apart = account and #word == 2 and #words[first + 1] > 2;
+		if account and (known or not apart) and is_account(words, first, account) then return true; end
 	end
 	return false;
 end
@@ -425,20 +431,27 @@ local function in_runs(list, kind, known)
 end
 
 local function has(name, text, present)
-	if name == "iban" then return has_iban(text.words); end
+	if name == "iban" then return has_iban(text.words, present); end
 	if not text.runs then text.runs, text.dated_runs = runs(text.folded); end
 	local kind = KINDS[name];
 	local known = kind.words ~= nil and has_one(kind.words, present);
 	return in_runs(text.runs, kind, known) or known and kind.dated and text.dated_runs ~= nil and in_runs(text.dated_runs, kind, known);
 end
 
+-- The same is asked for each rule, and found once.
+local function has_once(name, text, present, kept)
+	if text[kept] == nil then text[kept] = {}; end
+	local known = text[kept];
+	if known[name] == nil then known[name] = has(name, text, present); end
+	return known[name];
+end
+
 --- Is there a number of one of these kinds?
 -- @param kinds list of names
--- @param text  { folded = text; words = list of its words; present = set of them; runs, dated_runs = made here }
--- @param present the words that count as being there, or nil for those of the text
-function M.found(kinds, text, present)
+-- @param text  { folded = text; words = list of its words; present = set of them }, and what is found is kept in it
+function M.found(kinds, text)
 	for _, name in ipairs(kinds) do
-		if has(name, text, present or text.present) then return true; end
+		if has_once(name, text, text.present, "numbers") then return true; end
 	end
 	return false;
 end
@@ -448,10 +461,10 @@ local ANY_WORD = setmetatable({}, { __index = function() return true; end });
 --- May there be a number of one of these kinds, or a part of what makes it one: the number without its name, or the name?
 function M.has_part(kinds, text)
 	for _, name in ipairs(kinds) do
-		local words = KINDS[name] and KINDS[name].words;
-		if words and has_one(words, text.present) then return true; end
+		local words = name == "iban" and IBAN_WORDS or KINDS[name].words;
+		if words and has_one(words, text.present) or has_once(name, text, ANY_WORD, "parts_of_numbers") then return true; end
 	end
-	return M.found(kinds, text, ANY_WORD);
+	return false;
 end
 
 return M;
