@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import smtplib
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import jinja2
 import pytest
@@ -13,12 +15,11 @@ import yaml
 from ansible_collections.sallyport.im.plugins.plugin_utils.derive import host_settings
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import load
 from ansible_collections.sallyport.im.plugins.plugin_utils.vault import write_vault
-from sallyport_alerts import service, words
+from sallyport_alerts import im, mail, outbox, service, words
 from sallyport_alerts.follow import Follower
 from sallyport_alerts.incidents import MOST_OPEN, SETTLE, Change, Incident
 from sallyport_alerts.kinds import KINDS
-from sallyport_alerts.mail import compose
-from sallyport_alerts.outbox import MOST, Outbox, Undelivered
+from sallyport_alerts.outbox import GIVEN_UP_SECONDS, MOST, OFTEN_SECONDS, Outbox, Refused, Undelivered
 from sallyport_alerts.service import MOST_WITHHELD
 from sallyport_alerts.words import Message
 from unit.host_programs import ROOT
@@ -91,6 +92,120 @@ def test_what_does_not_go_waits_in_order(tmp_path: Path) -> None:
     assert again.waiting() == []
 
 
+class Clock:
+    """In the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_what_is_refused_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, tried = Clock(), []
+    monkeypatch.setattr(outbox, "time", clock)
+
+    def send(content: dict[str, Any], _name: str) -> None:
+        tried.append((clock.now - NOW, content["subject"]))
+        if content["subject"] == "odd":
+            raise Refused("the relay refuses it")
+
+    box = Outbox("mail", tmp_path / "mail", send)
+    for number, subject in enumerate(("m0", "odd", "m1")):
+        box.put(Message(subject, ""), NOW - 9 * 86400 + number)
+    assert not box.flush()
+    assert [subject for _at, subject in tried] == ["m0", "odd", "m1"]
+    assert (box.failing_since, box.failure) == (NOW, "the relay refuses it")
+    box.put(Message("m2", ""), NOW)
+    assert not box.flush()
+    assert [subject for _at, subject in tried[3:]] == ["m2"], "what was refused waits longer each time"
+    assert box.failing_since == NOW, "others went, and yet not all is well"
+    tried.clear()
+    while clock.now < NOW + GIVEN_UP_SECONDS:
+        clock.now += 5
+        assert not box.flush()
+    assert [at for at, _subject in tried[:4]] == [5, 10, 20, 40]
+    assert len(tried) < 10 + GIVEN_UP_SECONDS / OFTEN_SECONDS
+    clock.now += OFTEN_SECONDS
+    assert box.flush(), "given up"
+    assert not box.waiting()
+    assert not box.failing_since
+
+
+class Smtp:
+    """A relay that does not know everybody."""
+
+    answer = 550
+
+    def __init__(self, *_where: Any, **_how: Any) -> None:
+        pass
+
+    def __enter__(self) -> Smtp:
+        """Connect."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Disconnect."""
+
+    def starttls(self, context: Any) -> None:
+        pass
+
+    def send_message(self, _mail: Any, to_addrs: list[str]) -> dict[str, tuple[int, bytes]]:
+        refused = {one: (self.answer, b"no") for one in to_addrs if one.startswith("gone")}
+        if len(refused) == len(to_addrs):
+            raise smtplib.SMTPRecipientsRefused(refused)
+        return refused
+
+
+MAIL = {
+    "authority": "",
+    "relay": "r",
+    "port": 587,
+    "direct": False,
+    "user": "",
+    "from": "s@x",
+    "to": ["it@x", "gone@x"],
+}
+
+
+def test_who_is_refused_costs_nobody_else_a_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtplib, "SMTP", Smtp)
+    content: dict[str, Any] = {"subject": "s", "body": "b", "made": NOW, "done": []}
+    for _ in range(2):
+        with pytest.raises(Refused, match="gone@x"):
+            mail.sender(MAIL, None)(content, "name")
+        assert content["done"] == ["it@x"]
+    monkeypatch.setattr(Smtp, "answer", 421)
+    with pytest.raises(Undelivered) as closing:
+        mail.sender(MAIL, None)(content, "name")
+    assert not isinstance(closing.value, Refused), "the relay takes nothing now"
+    # taken out of the settings
+    mail.sender({**MAIL, "to": ["it@x"]}, None)(content, "name")
+
+
+@pytest.mark.parametrize("mark", ["a", "ä", "&", "'", "\U00020000"])
+def test_an_im_message_is_as_long_as_the_server_takes(mark: str) -> None:
+    whole = escape(im.cut("x" + mark * 20_000), {"'": "&apos;", '"': "&quot;"}).encode()
+    assert im.LONGEST - 6 < len(whole) <= im.LONGEST
+    assert im.cut(mark * 100) == mark * 100
+
+
+@pytest.mark.parametrize(("refused", "failure", "kind"), [(["b@d"], "", Refused), ([], "gone", Undelivered)])
+def test_whom_the_im_server_refuses(
+    monkeypatch: pytest.MonkeyPatch, refused: list[str], failure: str, kind: type[Undelivered]
+) -> None:
+    async def deliver(*_: Any) -> tuple[str, list[str]]:
+        return failure, refused
+
+    monkeypatch.setattr(im, "_deliver", deliver)
+    content: dict[str, Any] = {"subject": "s", "body": "b", "made": NOW, "done": []}
+    with pytest.raises(Undelivered) as error:
+        im.sender({"domain": "d", "people": ["a", "b"]}, "p")(content, "name")
+    assert type(error.value) is kind
+    assert content["done"] == ([] if failure else ["a@d"])
+
+
 def test_the_queue_is_bounded(tmp_path: Path) -> None:
     box = Outbox("mail", tmp_path / "mail", Relay())
     for number in range(MOST + 5):
@@ -138,21 +253,21 @@ def test_a_silent_host_is_told_over_a_restart_too(tmp_path: Path) -> None:
 def test_one_way_tells_of_the_other(tmp_path: Path) -> None:
     good, bad = Relay(), Relay()
     bad.fails = True
-    mail, im = Outbox("mail", tmp_path / "mail", bad), Outbox("im", tmp_path / "im", good)
-    one = watch(tmp_path, NOW, mail, im)
+    by_mail, by_im = Outbox("mail", tmp_path / "mail", bad), Outbox("im", tmp_path / "im", good)
+    one = watch(tmp_path, NOW, by_mail, by_im)
     one.test(NOW)
-    mail.flush()
-    im.flush()
-    assert mail.failing_since is not None
-    mail.failing_since = NOW
+    by_mail.flush()
+    by_im.flush()
+    assert by_mail.failing_since is not None
+    by_mail.failing_since = NOW
     assert one.look(NOW + 60) == [], "it may pass by itself"
     assert told(one.look(NOW + 121)) == [("opened", "delivery", "log", "mail")]
-    im.flush()
+    by_im.flush()
     assert "ALERT: Alerts cannot be delivered" in good.sent[-1]
-    again = watch(tmp_path, NOW + 125, Outbox("mail", tmp_path / "mail", bad), im)
+    again = watch(tmp_path, NOW + 125, Outbox("mail", tmp_path / "mail", bad), by_im)
     assert again.look(NOW + 126) == [], "a restart ends nothing"
     bad.fails = False
-    assert mail.flush()
+    assert by_mail.flush()
     assert one.look(NOW + 130) == []
     assert ("over", "delivery", "log", "mail") in told(one.look(NOW + 130 + SETTLE))
 
@@ -288,11 +403,11 @@ def test_a_line_of_another_form_is_told_and_harms_nothing(tmp_path: Path) -> Non
 def test_a_mail(tmp_path: Path) -> None:
     settings = {"from": "alerts@demo.example", "to": ["a@demo.example", "b@demo.example"]}
     content = {"subject": "ALERT: Ås\r\nBcc: x@evil.example"[:10], "body": "Ås\n", "made": NOW, "done": []}
-    mail = compose(settings, content, "name")
-    assert mail["Message-ID"] == "<name@demo.example>"
-    assert mail["Auto-Submitted"] == "auto-generated"
+    made = mail.compose(settings, content, "name")
+    assert made["Message-ID"] == "<name@demo.example>"
+    assert made["Auto-Submitted"] == "auto-generated"
     with pytest.raises(ValueError, match=r"[Hh]eader"):
-        compose(settings, {**content, "subject": "x\r\nBcc: x@evil.example"}, "name")
+        mail.compose(settings, {**content, "subject": "x\r\nBcc: x@evil.example"}, "name")
 
 
 def test_what_the_log_host_is_told(tmp_path: Path) -> None:

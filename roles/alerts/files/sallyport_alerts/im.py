@@ -7,15 +7,17 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError, IqTimeout
 
-from sallyport_alerts.outbox import Undelivered
+from sallyport_alerts.outbox import Refused, Undelivered
 
 PATIENCE_SECONDS = 30
-LONGEST = 8000
-"""The server takes messages of 16,384 bytes."""
+LONGEST = 15_000
+"""Bytes of the text as XML: the server takes messages of 16,384 bytes, addresses and all."""
+QUOTES = {"'": "&apos;", '"': "&quot;"}
 
 
 class _Sender(ClientXMPP):  # type: ignore[misc]
@@ -70,6 +72,16 @@ async def _gone(xmpp: _Sender) -> None:
     await xmpp.disconnect(wait=1)
 
 
+def cut(text: str) -> str:
+    """Return as much of the beginning of a text as the server takes."""
+    size = 0
+    for place, mark in enumerate(text):
+        size += len(escape(mark, QUOTES).encode())
+        if size > LONGEST:
+            return text[:place]
+    return text
+
+
 def sender(settings: Mapping[str, Any], password: str) -> Any:
     """Make what sends by IM.
 
@@ -84,7 +96,10 @@ def sender(settings: Mapping[str, Any], password: str) -> Any:
     def send(content: dict[str, Any], _name: str) -> None:
         addresses = [f"{person}@{settings['domain']}" for person in settings["people"]]
         missing = [one for one in addresses if one not in content["done"]]
-        text = f"{content['subject']}\n\n{content['body']}"[:LONGEST]
+        # whoever was refused may have been taken out of the settings
+        if not missing:
+            return
+        text = cut(f"{content['subject']}\n\n{content['body']}")
         try:
             failure, refused = asyncio.run(_deliver(settings, password, text, missing))
         except (OSError, ValueError) as error:
@@ -93,6 +108,6 @@ def sender(settings: Mapping[str, Any], password: str) -> Any:
             raise Undelivered(f"{settings['domain']}: {failure}")
         content["done"] += [one for one in missing if one not in refused]
         if refused:
-            raise Undelivered(f"the server refuses to deliver to {', '.join(sorted(refused))}")
+            raise Refused(f"the server refuses to deliver to {', '.join(sorted(refused))}")
 
     return send

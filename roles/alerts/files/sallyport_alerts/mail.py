@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any
 
-from sallyport_alerts.outbox import Undelivered
+from sallyport_alerts.outbox import Refused, Undelivered
 
 PATIENCE_SECONDS = 30
+CLOSING = 421
+"""The relay ends the connection, whatever it was asked (RFC 5321, 3.8)."""
 
 
 def compose(settings: Mapping[str, Any], content: Mapping[str, Any], name: str) -> EmailMessage:
@@ -36,6 +38,10 @@ def compose(settings: Mapping[str, Any], content: Mapping[str, Any], name: str) 
     return mail
 
 
+def _failure(codes: list[int], text: str) -> Undelivered:
+    return Undelivered(text) if CLOSING in codes else Refused(text)
+
+
 def sender(settings: Mapping[str, Any], password: str | None) -> Any:
     """Make what sends by a relay.
 
@@ -49,6 +55,10 @@ def sender(settings: Mapping[str, Any], password: str | None) -> Any:
     """
 
     def send(content: dict[str, Any], name: str) -> None:
+        missing = [one for one in settings["to"] if one not in content["done"]]
+        # whoever was refused may have been taken out of the settings
+        if not missing:
+            return
         try:
             context = ssl.create_default_context(cafile=settings["authority"] or None)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -62,14 +72,16 @@ def sender(settings: Mapping[str, Any], password: str | None) -> Any:
                     relay.starttls(context=context)
                 if settings["user"]:
                     relay.login(settings["user"], password or "")
-                missing = [one for one in settings["to"] if one not in content["done"]]
                 refused = relay.send_message(compose(settings, content, name), to_addrs=missing)
         except smtplib.SMTPRecipientsRefused as error:
-            raise Undelivered(f"the relay refuses {', '.join(sorted(error.recipients))}") from None
+            codes = [code for code, _text in error.recipients.values()]
+            raise _failure(codes, f"the relay refuses {', '.join(sorted(error.recipients))}") from None
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            raise _failure([error.smtp_code], f"the relay refuses the mail: {error}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise Undelivered(f"{settings['relay']}: {error or type(error).__name__}") from None
         content["done"] += [one for one in missing if one not in refused]
         if refused:
-            raise Undelivered(f"the relay refuses {', '.join(sorted(refused))}")
+            raise Refused(f"the relay refuses {', '.join(sorted(refused))}")
 
     return send

@@ -19,17 +19,25 @@ MOST = 500
 """So many messages wait at most; then the oldest go."""
 PAUSES = (5, 15, 30, 60, 120, 300)
 """Seconds until the next attempt after each failure; the last one again and again."""
+GIVEN_UP_SECONDS = 2 * 86400
+"""A message that is refused for so long goes no more."""
+OFTEN_SECONDS = 3600
+"""A refused message is tried again after as long as it was refused, and after this at the latest."""
 
 
 class Undelivered(Exception):
-    """A message did not go; the text says why."""
+    """A message did not go, and no other would now; the text says why."""
+
+
+class Refused(Undelivered):
+    """One message was refused, or somebody who should get it; others may go all the same."""
 
 
 Send = Callable[[dict[str, Any], str], None]
 """Sends a message (subject, body, made, done: recipients that have it), under a name that is its own.
 
 Raises:
-    Undelivered: it did not go; `done` has those who got it all the same.
+    Undelivered: it did not go; `done` has those who got it all the same. Refused, when it is about this one alone.
 """
 
 
@@ -49,6 +57,8 @@ class Outbox:
         self.send = send
         self.failing_since: float | None = None
         self.failure = ""
+        # names of refused messages that wait, and when they are tried again
+        self._refused: dict[str, float] = {}
         self._wake = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -76,26 +86,54 @@ class Outbox:
         return sorted(self.folder.glob("*.json"))
 
     def flush(self) -> bool:
-        """Send what waits, in order, up to the first that does not go.
+        """Send what waits, in order; what is refused holds up nothing behind it, and is tried again later.
 
         Returns:
             Whether all of it went.
         """
-        for path in self.waiting():
+        waiting, now = self.waiting(), time.time()
+        self._refused = {path.name: self._refused[path.name] for path in waiting if path.name in self._refused}
+        for path in waiting:
+            # also when the clock was put back
+            if 0 < self._refused.get(path.name, now) - now <= OFTEN_SECONDS:
+                continue
             content = json.loads(path.read_text(encoding="utf-8"))
             try:
                 self.send(content, path.stem)
+            except Refused as error:
+                self._fail(str(error))
+                self._put_off(path, content, now)
+                continue
             except Undelivered as error:
                 write(path, content)
-                if self.failing_since is None:
-                    self.failing_since = time.time()
-                if str(error) != self.failure:
-                    print(f"<4>{self.name}: {error}", file=sys.stderr, flush=True)
-                self.failure = str(error)
+                self._fail(str(error))
                 return False
             path.unlink(missing_ok=True)
+            self._refused.pop(path.name, None)
+            if not self._refused:
+                self.failing_since, self.failure = None, ""
+        if not self._refused:
             self.failing_since, self.failure = None, ""
-        return True
+        return not self._refused
+
+    def _fail(self, failure: str) -> None:
+        """Remember why something does not go."""
+        if self.failing_since is None:
+            self.failing_since = time.time()
+        if failure != self.failure:
+            print(f"<4>{self.name}: {failure}", file=sys.stderr, flush=True)
+        self.failure = failure
+
+    def _put_off(self, path: Path, content: dict[str, Any], now: float) -> None:
+        """Keep a refused message for later; give it up when it is refused for too long."""
+        age = now - content.setdefault("refused", now)
+        if age > GIVEN_UP_SECONDS:
+            print(f"<3>{self.name}: given up: {content['subject']}", file=sys.stderr, flush=True)
+            path.unlink(missing_ok=True)
+            self._refused.pop(path.name, None)
+            return
+        write(path, content)
+        self._refused[path.name] = now + min(max(age, PAUSES[0]), OFTEN_SECONDS)
 
     def run(self) -> None:
         """Empty the queue for ever."""
