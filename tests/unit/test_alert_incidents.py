@@ -364,6 +364,13 @@ def test_memory_is_bounded() -> None:
     assert len(state["seen"]) <= 5000
 
 
+def test_a_count_without_end_is_kept() -> None:
+    watch = Watch()
+    for _ in range(20):
+        watch.event(kind="file", type="quarantine", count=int("9" * 4300))
+    assert watch.told() == [(OPENED, "infected", "alice@im.demo.example")]
+
+
 def test_what_strangers_choose_is_shown_and_runs_nowhere() -> None:
     watch = Watch()
     watch.event(kind="stream", count=99, **{"from": "$(reboot)\x1b[2J`x`{where}"})

@@ -14,6 +14,7 @@ import pytest
 from sallyport_alerts import chart, pages
 from sallyport_alerts.day import MOST_KEYS, Day
 from sallyport_alerts.page import render
+from sallyport_alerts.reading import MOST_COUNT
 
 DAY = "2027-01-15"
 SETTINGS = {"site": "demo", "host": "log", "hosts": {"im-int": "im_internal", "gw": "gateway", "desk": "desktops"}}
@@ -122,6 +123,59 @@ def test_what_strangers_choose_is_no_markup() -> None:
         assert "<script>" in reader.text
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"queue_megabytes": "<h1>all is well</h1>"},
+        {"certificates": [{"file": "a", "days": "x"}]},
+        {"disks": [{"at": "/"}]},
+        {"disks": [{"at": "/", "free_percent": None}]},
+        {"disks": [{"at": "/", "free_percent": 10**400}]},
+        {"disks": [{"at": "/", "free_percent": 50.0, "inodes_free_percent": "x"}]},
+        {"disks": 5},
+        {"failed": 5},
+        {"failed": [{}]},
+        {"offset_seconds": "x"},
+        {"antivirus": [1]},
+        {"antivirus": {"age_hours": []}},
+        [],
+        "[" * 200_000,
+        "no json",
+    ],
+)
+def test_an_odd_line_of_health_is_shown_as_such_and_stops_nothing(odd: object) -> None:
+    message = odd if isinstance(odd, str) else json.dumps(odd)
+    day = Day(DAY)
+    line = {"program": "sallyport-health", "message": message}
+    day.take("im-int", "system", line)
+    text = render(day, SETTINGS, 1, 0)
+    assert "all is well" not in text
+    assert "odd lines" in text
+    day.take("im-int", "system", line | {"message": json.dumps({"disks": [{"at": "/srv", "free_percent": 1}]})})
+    day.take("im-int", "system", line)
+    text = render(day, SETTINGS, 3, 0)
+    assert "odd lines" in text
+    assert "/srv nearly full" in text, "its last word of the right form"
+    assert "gaps" not in text
+
+
+def test_odd_events_are_counted_as_far_as_they_go() -> None:
+    day = Day(DAY)
+    odd_ones: list[dict[str, Any]] = [{"time": f"{DAY}T²³:00"}, {"count": 10**400}, {"kind": []}, {"rule": {}}]
+    for number, odd in enumerate(odd_ones):
+        day.take("im-int", "im", event(number, verdict="refused", **odd))
+    assert sum(day.refused) == 3 + MOST_COUNT
+    render(day, SETTINGS, 1, 0)
+
+
+def test_no_free_inode_is_a_full_disk() -> None:
+    day = Day(DAY)
+    for free, full in ((0.0, True), (None, False), (50.0, False)):
+        health = {"disks": [{"at": "/", "free_percent": 50.0, "inodes_free_percent": free}]}
+        day.take("im-int", "system", {"program": "sallyport-health", "message": json.dumps(health)})
+        assert ("nearly full" in render(day, SETTINGS, 1, 0)) is full
+
+
 def test_the_day_with_nothing() -> None:
     text = read(render(Day(DAY), SETTINGS, 0, 0)).text
     assert "Nothing was refused." in text
@@ -162,6 +216,10 @@ def test_pages_are_made_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     logs, out = tmp_path / "hosts", tmp_path / "pages"
     (logs / "im-int" / DAY).mkdir(parents=True)
     (logs / "log").mkdir()
+    # neither is a file of lines
+    (logs / "gw" / DAY / "system.jsonl").mkdir(parents=True)
+    (logs / "desk").mkdir()
+    (logs / "desk" / DAY).touch()
     out.mkdir()
     lines = [json.dumps(event(1)), "no json", "[]", json.dumps(event(2))]
     (logs / "im-int" / DAY / "im.jsonl").write_text("\n".join(lines), encoding="utf-8")
@@ -179,4 +237,5 @@ def test_pages_are_made_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
     assert json.loads((out / f"{DAY}.json").read_text())["messages"] == 2
     assert {oct(path.stat().st_mode & 0o777) for path in out.iterdir()} == {"0o640"}
+    assert (out / f"{DAY}.html").read_text().count("odd lines") == 2
     assert re.search(r"incidents began</dt><dd>1<", (out / f"{DAY}.html").read_text())

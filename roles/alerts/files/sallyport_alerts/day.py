@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sallyport_alerts.incidents import OPENED
-from sallyport_alerts.reading import SSH_REFUSED, bare, plain
+from sallyport_alerts.reading import ODD, SSH_REFUSED, bare, counted, plain
 
 HOURS = 24
 MOST_KEYS = 10_000
@@ -18,6 +18,7 @@ MOST_KEYS = 10_000
 MOST_IDS = 3_000_000
 MOST_LISTED = 200
 OTHERS = "others"
+LARGEST = 1e9
 
 
 def _hours() -> list[int]:
@@ -26,6 +27,25 @@ def _hours() -> list[int]:
 
 def _add(counter: Counter[str], key: str, count: int) -> None:
     counter[key if key in counter or len(counter) < MOST_KEYS else OTHERS] += count
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < LARGEST
+
+
+def _as_said(health: Mapping[str, Any]) -> bool:
+    """Return whether a line of health has the form that the page shows; a host that was broken into sends any."""
+    disks, certificates = health.get("disks") or [], health.get("certificates") or []
+    scanner = health.get("antivirus") or {}
+    units = [health.get(name) or [] for name in ("failed", "missing")]
+    numbers = [health.get(name) for name in ("queue_megabytes", "updates", "offset_seconds")]
+    numbers += [scanner.get("age_hours"), *(disk.get("inodes_free_percent") for disk in disks)]
+    return (
+        all(isinstance(unit, list) and all(isinstance(name, str) for name in unit) for unit in units)
+        and all(isinstance(disk["at"], str) and _number(disk["free_percent"]) for disk in disks)
+        and all(_number(one["days"]) for one in certificates)
+        and all(value is None or _number(value) for value in numbers)
+    )
 
 
 @dataclass
@@ -45,6 +65,7 @@ class Day:
         addresses: refused sign-ins by address.
         ssh: refused sign-ins by SSH, by host.
         health: the newest line of each host.
+        odd: so many lines of each host have another form.
         minutes: so many lines of each host.
         incidents: changes, as the history has them.
     """
@@ -62,6 +83,7 @@ class Day:
     addresses: Counter[str] = field(default_factory=Counter)
     ssh: Counter[str] = field(default_factory=Counter)
     health: dict[str, dict[str, Any]] = field(default_factory=dict)
+    odd: Counter[str] = field(default_factory=Counter)
     minutes: Counter[str] = field(default_factory=Counter)
     incidents: list[dict[str, Any]] = field(default_factory=list)
     _ids: set[int] = field(default_factory=set)
@@ -72,8 +94,14 @@ class Day:
         Args:
             host: the host from which it came.
             stream: `im` or `system`.
-            record: the line.
+            record: the line. One of another form is left out, and noted.
         """
+        try:
+            self._take(host, stream, record)
+        except ODD:
+            self.odd[host] += 1
+
+    def _take(self, host: str, stream: str, record: Mapping[str, Any]) -> None:
         if stream == "im":
             self._event(record)
         elif record.get("program") == "sallyport-health":
@@ -84,13 +112,12 @@ class Day:
             _add(self.ssh, host, 1)
 
     def _health(self, host: str, message: str) -> None:
-        try:
-            found = json.loads(message)
-        except ValueError:
-            return
-        if isinstance(found, dict):
-            self.health[host] = found
-            self.minutes[host] += 1
+        # a host that says something odd is heard of all the same
+        self.minutes[host] += 1
+        found = json.loads(message)
+        if not _as_said(found):
+            raise ValueError(host)
+        self.health[host] = found
 
     def _event(self, event: Mapping[str, Any]) -> None:
         identity = event.get("id")
@@ -100,12 +127,11 @@ class Day:
                 return
             if len(self._ids) < MOST_IDS:
                 self._ids.add(known)
-        count = event.get("count", 1)
-        count = count if isinstance(count, int) and count > 0 else 1
+        count = counted(event)
         refused = event.get("verdict") == "refused"
         kind, rule, sender = event.get("kind"), plain(event.get("rule", "")), bare(event.get("from"))
         moment = str(event.get("time", ""))
-        hour = int(moment[11:13]) if moment[11:13].isdigit() and int(moment[11:13]) < HOURS else 0
+        hour = int(moment[11:13]) if moment[11:13].isdecimal() and int(moment[11:13]) < HOURS else 0
         if refused:
             self.refused[hour] += count
             _add(self.rules, rule, count)

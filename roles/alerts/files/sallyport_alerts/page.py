@@ -101,7 +101,8 @@ def _state(health: Mapping[str, Any]) -> str:
     """Name what is wrong with a host, in badges."""
     found = [_badge("bad", unit) for unit in [*(health.get("failed") or ()), *(health.get("missing") or ())][:5]]
     for disk in health.get("disks") or ():
-        if min(disk["free_percent"], disk.get("inodes_free_percent") or 100) < FULL_PERCENT:
+        inodes = disk.get("inodes_free_percent")
+        if disk["free_percent"] < FULL_PERCENT or (inodes is not None and inodes < FULL_PERCENT):
             found.append(_badge("bad", f"{disk['at']} nearly full"))
     if (scanner := health.get("antivirus")) and (scanner.get("stale") or scanner.get("problems")):
         found.append(_badge("bad", "scanner"))
@@ -118,9 +119,10 @@ def _hosts(day: Day, hosts: Mapping[str, str], minutes: float) -> str:
     rows = []
     for host, group in hosts.items():
         health = day.health.get(host)
+        odd = " " + _badge("warn", "odd lines") if day.odd[host] else ""
         if health is None:
             silent = _badge("warn" if group == "desktops" else "bad", "nothing came")
-            rows.append((escape(host), silent, "", "", "", "", "0"))
+            rows.append((escape(host), odd or silent, "", "", "", "", "0"))
             continue
         share = min(1.0, day.minutes[host] / max(1.0, minutes))
         free = min((disk["free_percent"] for disk in health.get("disks") or ()), default=None)
@@ -130,11 +132,11 @@ def _hosts(day: Day, hosts: Mapping[str, str], minutes: float) -> str:
         rows.append(
             (
                 escape(host),
-                _state(health) + (" " + _badge("warn", "gaps") if gap else ""),
+                _state(health) + (" " + _badge("warn", "gaps") if gap else "") + odd,
                 "" if free is None else f"{free:.0f} %",
                 "" if days is None else f"{days:.0f} days",
                 "" if age is None else f"{age:.0f} h",
-                f"{health.get('queue_megabytes', 0)} MiB",
+                escape(f"{health.get('queue_megabytes') or 0} MiB"),
                 f"{100 * share:.0f} %",
             )
         )

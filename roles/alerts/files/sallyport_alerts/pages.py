@@ -51,8 +51,12 @@ def collect(logs: Path, history: Path, day: str) -> Day:
     found = Day(day)
     for folder in sorted(logs.glob(f"*/{day}")):
         for stream in STREAMS:
-            for record in records(folder / f"{stream}.jsonl"):
-                found.take(folder.parent.name, stream, record)
+            try:
+                for record in records(folder / f"{stream}.jsonl"):
+                    found.take(folder.parent.name, stream, record)
+            except OSError:
+                # one file that cannot be read does not cost the page
+                found.odd[folder.parent.name] += 1
     found.incidents = [*records(history / f"history-{day}.jsonl")]
     return found
 

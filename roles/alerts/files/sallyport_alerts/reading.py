@@ -40,7 +40,11 @@ WAITING = re.compile(r"has taken no event for|events wait for the log host|takes
 DAMAGED = re.compile(r"^(?P<file>\S+) (?:is damaged|has a line that is too long): ")
 """What it says of a file of events that it cannot read to its end."""
 TAKEN = re.compile(r"(takes events again|enough room again)$")
+ODD = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What a line of another form may raise."""
 LONGEST = 200
+MOST_COUNT = 10**9
+"""No event stands for more; a number without end would end the program that writes it."""
 REST = "*"
 """As `who` of a good finding: all of that kind on that host but those that `says` lists (JSON)."""
 LISTED = {
@@ -105,6 +109,12 @@ def bare(address: object) -> str:
     return plain(str(address or "").partition("/")[0]) or "unknown"
 
 
+def counted(event: Mapping[str, Any]) -> int:
+    """Return for how many an event stands."""
+    count = event.get("count", 1)
+    return min(count, MOST_COUNT) if isinstance(count, int) and count > 0 else 1
+
+
 def findings(stream: str, host: str, record: Mapping[str, Any], now: float, days: float) -> Iterator[Finding]:
     """Read a line.
 
@@ -144,8 +154,7 @@ def _event(host: str, event: Mapping[str, Any], at: float) -> Iterator[Finding]:
     """Read an event of the decision point (docs/im-event.schema.json)."""
     kind, rule, sender = event.get("kind"), str(event.get("rule", "")), bare(event.get("from"))
     identity = plain(event.get("id", ""))
-    count = event.get("count", 1)
-    count = count if isinstance(count, int) and count > 0 else 1
+    count = counted(event)
     refused = event.get("verdict") == "refused"
     if kind == "file" and (event.get("type") == "quarantine" or (refused and rule == "virus")):
         what = (

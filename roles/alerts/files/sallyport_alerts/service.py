@@ -21,7 +21,7 @@ from sallyport_alerts.follow import Follower
 from sallyport_alerts.incidents import OVER, Change, Incident, Incidents
 from sallyport_alerts.kinds import GRAVEST, HOUR, KINDS
 from sallyport_alerts.outbox import Outbox, write
-from sallyport_alerts.reading import BAD, GOOD, REST, Finding, findings
+from sallyport_alerts.reading import BAD, GOOD, ODD, REST, Finding, findings
 
 LOOK_SECONDS = 5
 GAP_SECONDS = 300
@@ -85,7 +85,7 @@ class Service:
     def _take(self, host: str, stream: str, record: dict[str, Any], now: float) -> None:
         try:
             found = [*findings(stream, host, record, now, self.settings["certificate_days"])]
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        except ODD as error:
             found = [Finding("blind", BAD, host, "health", now, f"a line of it cannot be read: {type(error).__name__}")]
         for finding in found:
             if finding.kind == "log-gap":
