@@ -400,6 +400,43 @@ def test_a_line_of_another_form_is_told_and_harms_nothing(tmp_path: Path) -> Non
     assert told(one.look(NOW + 900))[0] == ("opened", "blind", "im-int", "health")
 
 
+@pytest.mark.parametrize("odd", ["mode", "folder", "day"])
+def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    monkeypatch.setattr(service, "GAP_SECONDS", 86400)
+    one = watch(tmp_path, NOW)
+    file = tmp_path / "hosts" / "gw" / DAY / "im.jsonl"
+    file.parent.mkdir(parents=True)
+    if odd == "mode":
+        file.touch()
+        path_open = Path.open
+
+        def refuse(self: Path, *how: Any, **more: Any) -> Any:
+            # root may read everything
+            if self == file and file.exists():
+                raise PermissionError(13, "Permission denied")
+            return path_open(self, *how, **more)
+
+        monkeypatch.setattr(Path, "open", refuse)
+    elif odd == "folder":
+        file.mkdir()
+    else:
+        file.parent.rmdir()
+        file.parent.touch()
+    infect(tmp_path, 1)
+    assert told(one.look(NOW)) == [("opened", "infected", "im-int", "p1@x")]
+    changes = one.look(NOW + 900)
+    assert ("opened", "blind", "gw", "im.jsonl") in told(changes)
+    assert all(f"gw/{DAY}/{change.incident.who}: " in change.incident.says for change in changes)
+    if odd == "folder":
+        file.rmdir()
+    else:
+        (file if odd == "mode" else file.parent).unlink()
+    one.look(NOW + 960)
+    assert ("over", "blind", "gw", "im.jsonl") in told(one.look(NOW + 960 + SETTLE))
+
+
 def test_a_mail(tmp_path: Path) -> None:
     settings = {"from": "alerts@demo.example", "to": ["a@demo.example", "b@demo.example"]}
     content = {"subject": "ALERT: Ås\r\nBcc: x@evil.example"[:10], "body": "Ås\n", "made": NOW, "done": []}

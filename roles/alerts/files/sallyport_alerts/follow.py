@@ -23,11 +23,13 @@ class Follower:
         root: folder of the hosts.
         places: offset and inode by path, relative to `root`.
         behind: whether there was more to read than was read.
+        unread: why a file could not be read the last time, by host and stream.
     """
 
     root: Path
     places: dict[str, list[int]] = field(default_factory=dict)
     behind: bool = False
+    unread: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def lines(self, today: str, first: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Read what is new.
@@ -39,7 +41,7 @@ class Follower:
         Yields:
             Host, stream and line. What is no JSON object is passed over; half a line waits for its end.
         """
-        self.behind = False
+        self.behind, self.unread = False, {}
         # by name: a year of days is not looked through each time
         begin, end = map(datetime.date.fromisoformat, (first, today))
         days = [str(begin + datetime.timedelta(days=number)) for number in range((end - begin).days + 1)]
@@ -64,6 +66,10 @@ class Follower:
                 stream.seek(offset)
                 block = stream.read(MOST_BYTES)
         except FileNotFoundError:
+            return
+        except OSError as error:
+            # the others are read all the same
+            self.unread[path.parent.parent.name, path.stem] = f"{name}: {error.strerror}"
             return
         whole = block.rfind(b"\n") + 1
         if not whole and len(block) == MOST_BYTES:

@@ -198,7 +198,9 @@ KINDS = {
     "blind": Kind(
         title="A machine cannot say how it is",
         means="Its health program could not find out everything, so that something may be wrong and nobody sees it.",
-        do="on {where}: sudo systemctl start sallyport-health; what could not be found out stands in its line",
+        do="on {where}: sudo systemctl start sallyport-health; what could not be found out stands in its line. "
+        "A file that the log host cannot read: there, sudo ls -lR /var/log/sallyport/hosts/{where}; all of it is of "
+        "the group sallyport-archive",
         look="on {where}: journalctl -t sallyport-health -n 1 -o cat",
         hold=15 * MINUTE,
     ),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sallyport_alerts import mail, words
-from sallyport_alerts.follow import Follower
+from sallyport_alerts.follow import STREAMS, Follower
 from sallyport_alerts.incidents import OVER, Change, Incident, Incidents
 from sallyport_alerts.kinds import GRAVEST, HOUR, KINDS
 from sallyport_alerts.outbox import Outbox, write
@@ -34,6 +34,7 @@ DAILY_HOUR = 6
 MOST_WITHHELD = 200
 """So many changes wait for the next message, the gravest; of the others it has the number."""
 HISTORY_DAYS = 400
+FILES = [f"{stream}.jsonl" for stream in STREAMS]
 SECRETS = Path("/etc/sallyport/alerts")
 """Where `mail-password` and `im-password` lie."""
 
@@ -79,6 +80,8 @@ class Service:
         first = min(self.day, day_of(now - 86400))
         for host, stream, record in self.follower.lines(today, first):
             self._take(host, stream, record, now)
+        for finding in self._unread(now):
+            self.incidents.take(finding, now)
         if not self.follower.behind:
             self.day = today
 
@@ -92,6 +95,16 @@ class Service:
                 self.heard[host] = now
             else:
                 self.incidents.take(finding, now)
+
+    def _unread(self, now: float) -> Iterator[Finding]:
+        """Yield which files cannot be read, and that the others can."""
+        bad = {(host, f"{stream}.jsonl"): why for (host, stream), why in self.follower.unread.items()}
+        for (host, file), why in bad.items():
+            yield Finding("blind", BAD, host, file, now, f"the log host cannot read what it sent: {why}")
+        for incident in self.incidents.open.values():
+            place = (incident.where, incident.who)
+            if incident.kind == "blind" and incident.who in FILES and place not in bad:
+                yield Finding("blind", GOOD, *place, now)
 
     def states(self, now: float) -> Iterator[Finding]:
         """Yield what no line says: silent hosts, and ways that fail."""
