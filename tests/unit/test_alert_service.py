@@ -151,6 +151,10 @@ class Smtp:
     def starttls(self, context: Any) -> None:
         pass
 
+    def login(self, _user: str, password: str) -> None:
+        # as smtplib does
+        password.encode("ascii")
+
     def send_message(self, _mail: Any, to_addrs: list[str]) -> dict[str, tuple[int, bytes]]:
         refused = {one: (self.answer, b"no") for one in to_addrs if one.startswith("gone")}
         if len(refused) == len(to_addrs):
@@ -182,6 +186,56 @@ def test_who_is_refused_costs_nobody_else_a_mail(monkeypatch: pytest.MonkeyPatch
     assert not isinstance(closing.value, Refused), "the relay takes nothing now"
     # taken out of the settings
     mail.sender({**MAIL, "to": ["it@x"]}, None)(content, "name")
+
+
+def test_a_password_that_cannot_be_sent_is_told_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtplib, "SMTP", Smtp)
+    box = Outbox("mail", tmp_path / "mail", mail.sender({**MAIL, "user": "fjord"}, "p\xe4ss"))
+    box.put(Message("s", "b"), NOW)
+    assert not box.flush()
+    assert box.failing_since is not None
+    assert "ASCII" in box.failure
+    assert "xe4" not in box.failure
+
+
+def test_a_message_that_cannot_be_read_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    relay = Relay()
+    box = Outbox("im", tmp_path / "im", relay)
+    for number, text in enumerate(("", "[]", "5", "{}", '{"subject": "x"}', "[" * 100_000, "\0")):
+        (box.folder / f"{number}-aa.json").write_text(text)
+    (box.folder / "9-aa.json").mkdir()
+    box.put(Message("later", "b"), NOW)
+    assert box.flush()
+    assert relay.sent == ["later"]
+    assert box.waiting() == []
+    assert len([*box.folder.glob("*.unreadable")]) == 8
+    assert capsys.readouterr().err.count("is set aside") == 8
+
+
+def test_whatever_goes_wrong_the_way_goes_on_and_says_that_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("x")
+
+    box = Outbox("im", tmp_path / "im", broken)
+    box.put(Message("s", "b"), NOW)
+    assert not box.flush()
+    assert box.failure == "KeyError: 'x'"
+    again = Outbox("mail", tmp_path / "mail", Relay())
+
+    class Ended(BaseException):
+        pass
+
+    def wait(seconds: float) -> None:
+        raise Ended(seconds)
+
+    monkeypatch.setattr(again, "flush", broken)
+    monkeypatch.setattr(again._wake, "wait", wait)
+    with pytest.raises(Ended, match=str(outbox.PAUSES[0])):
+        again.run()
+    assert again.failing_since is not None
+    assert "KeyError" in again.failure
 
 
 @pytest.mark.parametrize("mark", ["a", "ä", "&", "'", "\U00020000"])

@@ -60,6 +60,10 @@ def sender(settings: Mapping[str, Any], password: str | None) -> Any:
         if not missing:
             return
         try:
+            made = compose(settings, content, name)
+        except (TypeError, ValueError) as error:
+            raise Refused(f"it cannot be written as a mail: {error}") from None
+        try:
             context = ssl.create_default_context(cafile=settings["authority"] or None)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             where = (settings["relay"], settings["port"])
@@ -72,12 +76,15 @@ def sender(settings: Mapping[str, Any], password: str | None) -> Any:
                     relay.starttls(context=context)
                 if settings["user"]:
                     relay.login(settings["user"], password or "")
-                refused = relay.send_message(compose(settings, content, name), to_addrs=missing)
+                refused = relay.send_message(made, to_addrs=missing)
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _text in error.recipients.values()]
             raise _failure(codes, f"the relay refuses {', '.join(sorted(error.recipients))}") from None
         except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             raise _failure([error.smtp_code], f"the relay refuses the mail: {error}") from None
+        except UnicodeError as error:
+            # the error's words show a part of the password
+            raise Undelivered(f"user, password and addresses must be ASCII: {type(error).__name__}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise Undelivered(f"{settings['relay']}: {error or type(error).__name__}") from None
         content["done"] += [one for one in missing if one not in refused]

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sallyport_alerts.reading import ODD
 from sallyport_alerts.words import Message
+
+FIELDS = {"subject", "body", "made", "done"}
 
 MOST = 500
 """So many messages wait at most; then the oldest go."""
@@ -97,17 +100,23 @@ class Outbox:
             # also when the clock was put back
             if 0 < self._refused.get(path.name, now) - now <= OFTEN_SECONDS:
                 continue
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = self._read(path)
+            if content is None:
+                continue
             try:
                 self.send(content, path.stem)
-            except Refused as error:
+            except Undelivered as error:
                 self._fail(str(error))
+                if not isinstance(error, Refused):
+                    write(path, content)
+                    return False
                 self._put_off(path, content, now)
                 continue
-            except Undelivered as error:
-                write(path, content)
-                self._fail(str(error))
-                return False
+            except Exception as error:
+                # nobody knows what is wrong with it; the others may go
+                self._fail(f"{type(error).__name__}: {error}")
+                self._put_off(path, content, now)
+                continue
             path.unlink(missing_ok=True)
             self._refused.pop(path.name, None)
             if not self._refused:
@@ -115,6 +124,22 @@ class Outbox:
         if not self._refused:
             self.failing_since, self.failure = None, ""
         return not self._refused
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        """Read a message; what is none is set aside, and None is returned."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.keys() >= FIELDS:
+                return dict(content)
+        except FileNotFoundError:
+            # dropped meanwhile: too many wait
+            return None
+        except (OSError, *ODD):
+            pass
+        aside = path.with_suffix(".unreadable")
+        path.replace(aside)
+        print(f"<3>{self.name}: a message that cannot be read is set aside: {aside}", file=sys.stderr, flush=True)
+        return None
 
     def _fail(self, failure: str) -> None:
         """Remember why something does not go."""
@@ -141,9 +166,10 @@ class Outbox:
         while True:
             try:
                 failures = 0 if self.flush() else failures + 1
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:
+                # whatever it is: the thread goes on, and the other way tells
                 failures += 1
-                print(f"<3>{self.name}: its queue: {error}", file=sys.stderr, flush=True)
+                self._fail(f"its queue: {type(error).__name__}: {error}")
             pause = PAUSES[min(failures, len(PAUSES)) - 1] if failures else 3600
             self._wake.wait(pause)
             self._wake.clear()
