@@ -262,6 +262,16 @@ def test_what_a_host_could_not_look_at_ends_nothing() -> None:
     assert watch.told() == []
 
 
+def test_a_scanner_that_was_taken_away_is_no_trouble_any_more() -> None:
+    watch = Watch()
+    watch.health(antivirus={**HEALTH["antivirus"], "stale": True})
+    assert watch.told(600) == [(OPENED, "signatures", "scanner")]
+    watch.health(antivirus=None, faults=["antivirus: no such file"])
+    assert watch.told(SETTLE) == [(OPENED, "blind", "health")], "nobody could look"
+    watch.health(antivirus=None, faults=["disks: no"])
+    assert watch.told(SETTLE) == [(OVER, "signatures", "scanner")]
+
+
 def test_a_state_that_passes_soon_is_nobody_s_business() -> None:
     watch = Watch()
     watch.health(missing=["prosody.service"])

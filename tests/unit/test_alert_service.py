@@ -20,6 +20,7 @@ from sallyport_alerts.follow import Follower
 from sallyport_alerts.incidents import MOST_OPEN, SETTLE, Change, Incident
 from sallyport_alerts.kinds import KINDS
 from sallyport_alerts.outbox import GIVEN_UP_SECONDS, MOST, OFTEN_SECONDS, Outbox, Refused, Undelivered
+from sallyport_alerts.reading import BAD, EVENT, Finding
 from sallyport_alerts.service import MOST_WITHHELD
 from sallyport_alerts.words import Message
 from unit.host_programs import ROOT
@@ -324,6 +325,28 @@ def test_one_way_tells_of_the_other(tmp_path: Path) -> None:
     assert by_mail.flush()
     assert one.look(NOW + 130) == []
     assert ("over", "delivery", "log", "mail") in told(one.look(NOW + 130 + SETTLE))
+
+
+def test_what_was_taken_out_of_the_site_is_over(tmp_path: Path) -> None:
+    box = Outbox("mail", tmp_path / "mail", Relay())
+    one = watch(tmp_path, NOW, box)
+    for kind, where, who in (
+        ("disk", "gone", "/"),
+        ("disk", "im-int", "/"),
+        ("desktop", "log", "desk"),
+        ("desktop", "log", "gone"),
+        ("delivery", "log", "im"),
+    ):
+        one.incidents.take(Finding(kind, BAD, where, who, NOW, hold=0), NOW)
+    one.incidents.take(Finding("infected", EVENT, "gone", "p1@x", NOW), NOW)
+    assert len(one.look(NOW)) == 6
+    again = watch(tmp_path, NOW + 60, box)
+    changes = told(again.look(NOW + 60 + SETTLE))
+    assert [change[1:] for change in changes if change[0] == "over"] == [
+        ("disk", "gone", "/"),
+        ("desktop", "log", "gone"),
+        ("delivery", "log", "im"),
+    ]
 
 
 def infect(folder: Path, *numbers: int) -> None:

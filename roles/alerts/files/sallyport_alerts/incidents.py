@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,23 @@ class Incidents:
             ended = [self.open[key]] if key in self.open else []
         for incident in ended:
             incident.over = incident.over or now
+
+    def forget(self, hosts: Collection[str], ways: Collection[str], now: float) -> None:
+        """End the states of what is not there any more: nothing will ever say that it is well.
+
+        Args:
+            hosts: the names of those that are, desktops too.
+            ways: names of the ways of delivery.
+            now: the time, in seconds since 1970.
+        """
+        for incident in self.open.values():
+            there = incident.where in hosts
+            if incident.kind == "desktop":
+                there &= incident.who in hosts
+            elif incident.kind == "delivery":
+                there &= incident.who in ways
+            if incident.state == BAD and not there:
+                incident.over = incident.over or now
 
     def _new(self, key: str, finding: Finding, state: str, since: float | None = None) -> Incident:
         begun = finding.at if since is None else since

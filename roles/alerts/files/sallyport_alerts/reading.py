@@ -233,6 +233,9 @@ def _states(health: Mapping[str, Any], days: float) -> Iterator[tuple[str, str, 
         if scanner.get("looked", 0) > 600:
             problems.append(f"its watch has not looked for {scanner['looked']} seconds")
         yield "signatures", "scanner", bool(problems), "; ".join(problems)
+    elif "antivirus" in health and not any(fault.startswith("antivirus") for fault in health.get("faults", ())):
+        # the host has no scanner, or none any more
+        yield "signatures", "scanner", False, ""
     if (waiting := health.get("updates")) is not None:
         yield "updates", "security", waiting > 0, f"{waiting} of them"
     offset = health.get("offset_seconds")

@@ -62,6 +62,7 @@ class Service:
         except FileNotFoundError:
             state = {}
         self.incidents = Incidents(state.get("incidents"))
+        self.incidents.forget(settings["hosts"], [way.name for way in ways], now)
         self.follower = Follower(Path(settings["logs"]), state.get("places", {}))
         self.day = state.get("day", day_of(now))
         self.mailed = state.get("mailed", day_of(now - 86400))
