@@ -309,11 +309,15 @@ def test_events_that_wait() -> None:
     assert watch.told() == []
     watch.line("system", "im-int", **line, message="the log host has taken no event for 11 minutes, 70 bytes wait: x")
     watch.line("system", "im-int", **line, message="990 bytes of events wait for the log host, of 1000")
+    assert watch.told() == [(OPENED, "queue", "events"), (OPENED, "queue", "room")]
+    watch.line("system", "im-int", **line, message="the log host takes events again")
+    assert watch.told(SETTLE) == [(OVER, "queue", "events")], "it is full all the same"
+    watch.line("system", "im-int", **line, message="the log host has taken no event for 11 minutes, 70 bytes wait: x")
     assert watch.told() == [(OPENED, "queue", "events")]
     watch.line(
         "system", "im-int", **line, message="7 bytes of events wait for the log host, of 1000: enough room again"
     )
-    assert watch.told(SETTLE) == [(OVER, "queue", "events")]
+    assert watch.told(SETTLE) == [(OVER, "queue", "room")], "it takes nothing all the same"
 
 
 def test_events_that_are_damaged() -> None:

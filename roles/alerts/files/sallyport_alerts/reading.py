@@ -35,8 +35,8 @@ SSH_REFUSED = re.compile(
 ADMISSION = re.compile(
     r"^(?P<desktop>[a-z0-9-]+): (?P<said>admission lapsed|not admitted|admitted at)(?P<rest>.*)", re.DOTALL
 )
-WAITING = re.compile(r"has taken no event for|events wait for the log host|takes events again$")
-"""What the role log_shipping says of events that are not taken, and of their end."""
+WAITING = re.compile(r"has taken no event for|takes events again$|(?P<room>bytes of events wait for the log host)")
+"""What the role log_shipping says of events that are not taken, of too many that wait, and of the end of either."""
 DAMAGED = re.compile(r"^(?P<file>\S+) (?:is damaged|has a line that is too long): ")
 """What it says of a file of events that it cannot read to its end."""
 TAKEN = re.compile(r"(takes events again|enough room again)$")
@@ -144,8 +144,10 @@ def findings(stream: str, host: str, record: Mapping[str, Any], now: float, days
             yield Finding("archive", EVENT, host, "messages", at, plain(message))
     elif program == "ship-events" and (match := DAMAGED.match(message)):
         yield Finding("damaged", EVENT, host, plain(match["file"]), at, plain(message))
-    elif program == "ship-events" and WAITING.search(message):
-        yield Finding("queue", GOOD if TAKEN.search(message) else BAD, host, "events", at, plain(message))
+    elif program == "ship-events" and (match := WAITING.search(message)):
+        # two states: the log host may take events again while the room is still full
+        who = "room" if match["room"] else "events"
+        yield Finding("queue", GOOD if TAKEN.search(message) else BAD, host, who, at, plain(message))
     elif program == "admission" and (match := ADMISSION.match(message)):
         yield _admission(host, match, at)
 
