@@ -244,14 +244,18 @@ def test_states_without_end_are_bounded() -> None:
     watch = Watch()
     for number in range(300):
         watch.line("system", "im-int", **ADMISSION, message=f"d{number}: not admitted: firewall: is off")
-    assert len(watch.incidents.open) == MOST_STATES
+    assert len(watch.incidents.open) == MOST_STATES + 1
     changes = watch.incidents.look(watch.now)
     message = alert("demo", changes, "page of the day")
-    assert len(changes) == MOST_STATES
-    assert message.body.startswith(f"{MOST_STATES - MOST - MOST_NAMED} more, see the page: page of the day\n")
-    assert message.subject.endswith(f", and {MOST_STATES - 1} more")
+    assert len(changes) == MOST_STATES + 1
+    others = changes[-1].incident
+    assert (others.who, others.count) == ("others", 300 - MOST_STATES)
+    assert others.says.startswith("d299: not admitted")
+    assert message.body.startswith(f"{MOST_STATES + 1 - MOST - MOST_NAMED} more, see the page: page of the day\n")
+    assert message.subject.endswith(f", and {MOST_STATES} more")
     assert message.body.count("ALERT: ") == MOST + MOST_NAMED
     assert len(message.body) < 16000
+    assert (OVER, "desktop", "others") in watch.told(DAY)
 
 
 def test_what_a_host_could_not_look_at_ends_nothing() -> None:

@@ -108,8 +108,10 @@ class Incidents:
             incident = self.open.get(key)
             if incident is None:
                 if len(self._same(finding)) >= MOST_STATES:
-                    return
-                incident = self._new(key, finding, BAD)
+                    # an incident of events: nobody will say that all of them are well
+                    incident, finding = self._others(finding)
+                else:
+                    incident = self._new(key, finding, BAD)
             incident.hold = KINDS[finding.kind].hold if finding.hold is None else finding.hold
             self._seen(incident, finding, now, 1)
         else:
@@ -118,6 +120,12 @@ class Incidents:
     def _same(self, finding: Finding) -> list[Incident]:
         """Return what is open of the same kind on the same host."""
         return [one for one in self.open.values() if (one.kind, one.where) == (finding.kind, finding.where)]
+
+    def _others(self, finding: Finding) -> tuple[Incident, Finding]:
+        """Return the incident that stands for all beyond the bound, and the finding as one of it."""
+        key = json.dumps([finding.kind, finding.where, OTHERS])
+        finding = dataclasses.replace(finding, who=OTHERS, says=f"{finding.who}: {finding.says}")
+        return self.open.get(key) or self._new(key, finding, EVENT), finding
 
     def _end(self, finding: Finding, key: str, now: float) -> None:
         if finding.who == REST:
@@ -175,10 +183,8 @@ class Incidents:
             while len(self.counts) > MOST_COUNTED:
                 del self.counts[next(iter(self.counts))]
             return
-        others = json.dumps([finding.kind, finding.where, OTHERS])
         if len(self._same(finding)) >= MOST_OPEN:
-            finding = dataclasses.replace(finding, who=OTHERS, says=f"{finding.who}: {finding.says}")
-            incident = self.open.get(others) or self._new(others, finding, EVENT)
+            incident, finding = self._others(finding)
         else:
             incident = self._new(key, finding, EVENT, min(at for at, _count in times))
         self._seen(incident, finding, now, total)
