@@ -87,8 +87,9 @@ def alerts(site: Site, host: Host) -> dict[str, Any]:
 
     Returns:
         site, host, hosts (all managed ones with their groups), certificate_days (so near its end a certificate is told
-        of), prometheus_port, mail (relay, port, direct, authority, from, to, user; None without) and im (address,
-        port, domain, account, people; None without). The vault's keys are mail_secret and im_secret, empty for none.
+        of), messages_days (so long what names people is kept), prometheus_port, mail (relay, port, direct, authority,
+        from, to, user; None without) and im (address, port, domain, account, people; None without). The vault's keys
+        are mail_secret and im_secret, empty for none.
     """
     settings = site.settings.alerts
     mail, servers = settings.mail, site.hosts_of("im_internal")
@@ -98,6 +99,7 @@ def alerts(site: Site, host: Host) -> dict[str, Any]:
         "hosts": {one.name: one.group for one in site.hosts if one.managed},
         # renewed when a third is left; half of that without a renewal is a fault
         "certificate_days": max(1, min(14, site.settings.certificates.server_days // 6)),
+        "messages_days": site.settings.retention.messages_days,
         "prometheus_port": SERVICES["prometheus"].port,
         "mail": None
         if mail is None

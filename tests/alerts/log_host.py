@@ -161,6 +161,7 @@ class LogHost:
                 "host": "log",
                 "hosts": HOSTS,
                 "certificate_days": 14,
+                "messages_days": 365,
                 "prometheus_port": 9090,
                 "mail": {
                     "relay": "127.0.0.1",

@@ -17,7 +17,12 @@ from sallyport_alerts.page import render
 from sallyport_alerts.reading import MOST_COUNT
 
 DAY = "2027-01-15"
-SETTINGS = {"site": "demo", "host": "log", "hosts": {"im-int": "im_internal", "gw": "gateway", "desk": "desktops"}}
+SETTINGS = {
+    "site": "demo",
+    "host": "log",
+    "messages_days": 90,
+    "hosts": {"im-int": "im_internal", "gw": "gateway", "desk": "desktops"},
+}
 MARKUP = "<script>alert(1)</script>&\"'"
 
 
@@ -226,9 +231,12 @@ def test_pages_are_made_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     opened = {"what": "opened", "kind": "gone", "where": "a", "who": "b", "time": 0, "count": 1, "says": ""}
     (tmp_path / f"history-{DAY}.jsonl").write_text(f"{json.dumps(opened)}\n", encoding="utf-8")
     monkeypatch.setattr(pages, "HISTORY", tmp_path)
+    for name in ("2026-10-17.html", "2026-10-17.json", "2026-10-18.html"):
+        (out / name).touch()
     now = 1_800_000_000 + 86400.0
     settings = {**SETTINGS, "logs": str(logs), "pages": str(out)}
     pages.make(settings, [], now)
+    (out / "2026-10-18.html").unlink()  # still within the time for messages
     assert sorted(path.name for path in out.iterdir()) == [
         "2027-01-15.html",
         "2027-01-15.json",

@@ -276,6 +276,7 @@ def watch(tmp_path: Path, now: float, *ways: Outbox) -> service.Service:
         "host": "log",
         "hosts": {"im-int": "im_internal", "desk": "desktops", "log": "log_host"},
         "certificate_days": 14,
+        "messages_days": 90,
         "prometheus_port": 0,
         "messages_an_hour": 3,
         "logs": str(tmp_path / "hosts"),
@@ -467,6 +468,19 @@ def test_the_mail_of_the_day_goes_once(tmp_path: Path) -> None:
     assert not any(DAY in subject for subject in people.sent)
 
 
+@pytest.mark.parametrize(("days", "kept"), [(1, 2), (90, 91), (3650, 401)])
+def test_history_is_kept_no_longer_than_messages(tmp_path: Path, days: int, kept: int) -> None:
+    one = watch(tmp_path, NOW)
+    one.settings = {**one.settings, "messages_days": days}
+    for age in range(410):
+        (tmp_path / f"history-{service.day_of(NOW - age * 86400)}.jsonl").touch()
+    assert one.look(NOW) == [], "nothing needs to happen for it"
+    assert len([*tmp_path.glob("history-*")]) == kept
+    one.look(NOW + 60)
+    one.look(NOW + 86400)
+    assert len([*tmp_path.glob("history-*")]) == kept, "the new day has its own"
+
+
 def test_a_line_of_another_form_is_told_and_harms_nothing(tmp_path: Path) -> None:
     one = watch(tmp_path, NOW)
     file = tmp_path / "hosts" / "im-int" / DAY / "system.jsonl"
@@ -533,6 +547,7 @@ def test_what_the_log_host_is_told(tmp_path: Path) -> None:
     found = host_settings(load(folder), "log", moment("2026-06-01"))
     alerts = found["alerts"]
     assert (alerts["mail"]["relay"], alerts["mail"]["port"], alerts["mail"]["direct"]) == ("192.0.2.25", 587, False)
+    assert alerts["messages_days"] == 365
     assert "BEGIN CERTIFICATE" in alerts["mail"]["authority"]
     assert (alerts["im"]["address"], alerts["im"]["port"], alerts["im"]["people"]) == ("10.20.1.11", 5223, ["alice"])
     assert (alerts["im_secret"], alerts["mail_secret"]) == ("alerts_password", "alerts_mail_password")

@@ -12,13 +12,11 @@ from sallyport_alerts.day import Day
 from sallyport_alerts.follow import STREAMS
 from sallyport_alerts.outbox import write
 from sallyport_alerts.page import render
-from sallyport_alerts.service import day_of
+from sallyport_alerts.service import day_of, oldest_day
 
 HISTORY = Path("/var/lib/sallyport-alerts")
 """The state of the service."""
 DAY_MINUTES = 1440
-KEPT = 400
-"""So many pages are kept."""
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -86,6 +84,8 @@ def make(settings: Mapping[str, Any], days: list[str], now: float) -> None:
         # after the page: by this the mail of the day knows that it is there
         write(page.with_suffix(".json"), found.totals())
         page.with_suffix(".json").chmod(0o640)
-    for old in sorted(pages.glob("*.html"))[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".json").unlink(missing_ok=True)
+    oldest = oldest_day(settings, now)
+    for old in (*pages.glob("*.html"), *pages.glob("*.json")):
+        # one that somebody has just asked for stays until the next hour
+        if old.stem < oldest and old.stem not in days:
+            old.unlink()

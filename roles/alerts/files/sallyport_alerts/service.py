@@ -33,7 +33,8 @@ DAILY_HOUR = 6
 """UTC; from then on the mail of the day goes."""
 MOST_WITHHELD = 200
 """So many changes wait for the next message, the gravest; of the others it has the number."""
-HISTORY_DAYS = 400
+KEPT_DAYS = 400
+"""So long pages and history are kept at most: they name people, as the events do."""
 FILES = [f"{stream}.jsonl" for stream in STREAMS]
 SECRETS = Path("/etc/sallyport/alerts")
 """Where `mail-password` and `im-password` lie."""
@@ -42,6 +43,11 @@ SECRETS = Path("/etc/sallyport/alerts")
 def day_of(now: float) -> str:
     """Return the day (UTC) of a time, as 2027-06-30."""
     return datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%d")
+
+
+def oldest_day(settings: Mapping[str, Any], now: float) -> str:
+    """Return the oldest day of which pages and history are kept."""
+    return day_of(now - min(KEPT_DAYS, settings["messages_days"]) * 86400)
 
 
 class Service:
@@ -73,6 +79,7 @@ class Service:
         self.unnamed: int = state.get("unnamed", 0)
         self.metrics_asked = 0.0
         self.kept = ""
+        self.pruned = ""
 
     def read(self, now: float) -> None:
         """Take what is new in the logs."""
@@ -166,6 +173,7 @@ class Service:
             self._note(changes, now)
         self._alert(changes, now)
         self._daily(now)
+        self._prune(now)
         # last: what is told twice after a crash is better than what is never told
         self._keep()
         return changes
@@ -237,7 +245,13 @@ class Service:
                     )
                     + "\n"
                 )
-        oldest = f"history-{day_of(now - HISTORY_DAYS * 86400)}"
+
+    def _prune(self, now: float) -> None:
+        """Remove history that is too old, once a day, whether anything happens or not."""
+        if self.pruned == day_of(now):
+            return
+        self.pruned = day_of(now)
+        oldest = f"history-{oldest_day(self.settings, now)}"
         for path in self.folder.glob("history-*.jsonl"):
             if path.stem < oldest:
                 path.unlink()
