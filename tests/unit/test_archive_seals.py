@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from collections.abc import Callable
@@ -297,20 +298,70 @@ def test_nobody_is_answered_when_it_cannot_be_noted(host: LogHost) -> None:
 
 
 def test_an_old_seal_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = LogHost(tmp_path)
-    assert "nothing was ever sealed" in host.wrong()
     with monkeypatch.context() as patch:
         patch.setattr(chain, "now", lambda: "2026-01-01T00:00:00Z")
+        host = LogHost(tmp_path)
+        assert "nothing was ever sealed" in host.wrong()
         seal.seal(host.places)
     assert "the last seal is of 2026-01-01T00:00:00Z" in host.wrong()
     assert "witness: it has seen nothing since entry 2" in host.wrong(host.places.heads)
-    # a clock that went back
-    host.seal()
-    with monkeypatch.context() as patch:
-        patch.setattr(chain, "now", lambda: "2026-01-01T00:00:00Z")
-        seal.seal(host.places)
     host.seal()
     assert host.wrong(host.places.heads) == ""
+
+
+def after(**time: int) -> str:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(**time)
+    return moment.strftime("%Y-%m-%dT%H:%M")
+
+
+def test_a_time_that_goes_back_is_named_until_it_is_explained(host: LogHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as much as a clock moves that is set right
+    with monkeypatch.context() as patch:
+        seal_at(host, after(minutes=-8), patch)
+    assert host.wrong(host.places.heads) == ""
+    # by a seal of a past day, what was put into that day would pass for what came on it; in small steps, too
+    with monkeypatch.context() as patch:
+        for minutes in (-9, -17, -25):
+            seal_at(host, after(minutes=minutes), patch)
+    host.seal()
+    named = host.wrong(host.places.heads)
+    assert "chain: entry 7 (seal) is of" in named
+    assert "and entry 4 before it of" in named
+    assert named.count("the clock was wrong, or this time is a lie") == 1
+    with pytest.raises(ArchiveError, match="names no time of entry 4"):
+        holding.accept(host.places, "entry-4", "x")
+    with pytest.raises(ArchiveError, match="needs a reason"):
+        holding.accept(host.places, "entry-7", " ")
+    holding.accept(host.places, "entry-7", "the clock stood")
+    assert host.wrong(host.places.heads) == ""
+    assert "the time of entry 7: accepted by" in "\n".join(host.verify().notes)
+    with pytest.raises(ArchiveError, match="names no time of entry 7"):
+        holding.accept(host.places, "entry-7", "x")
+
+
+def test_a_time_that_is_still_to_come_is_named_and_hides_no_silence(
+    host: LogHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        for days in (500, 600):
+            seal_at(host, after(days=days), patch)
+    assert "chain: entry 5 (seal) is of" in host.wrong()
+    # the first one stands for all in a row
+    assert host.wrong().count("which is still to come") == 1
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=300)
+    silent = verify(host.places, host.public, host.places.heads, later).problems
+    assert [line for line in silent if "the last seal is of" in line]
+    assert [line for line in silent if "witness: it has seen nothing since" in line]
+    # the clock is right again: both sides of that time are to be explained
+    holding.accept(host.places, "entry-5", "a battery that was empty")
+    assert "chain: entry 7 (accept) is of" in host.wrong()
+    holding.accept(host.places, "entry-7", "a battery that was empty")
+    host.seal()
+    assert host.wrong(host.places.heads) == ""
+    # and they explain none of later
+    with monkeypatch.context() as patch:
+        seal_at(host, after(days=500), patch)
+    assert "chain: entry 10 (seal) is of" in host.wrong()
 
 
 def test_a_lost_key_is_not_made_anew(host: LogHost) -> None:

@@ -51,6 +51,11 @@ class Entry:
     signature: str = ""
 
     @property
+    def moment(self) -> datetime.datetime:
+        """When it was made."""
+        return datetime.datetime.fromisoformat(self.time)
+
+    @property
     def body(self) -> dict[str, Any]:
         """All that the hash covers."""
         return {"number": self.number, "time": self.time, "kind": self.kind, "previous": self.previous, **self.content}
@@ -102,7 +107,10 @@ def parse(line: bytes) -> Entry:
     if not isinstance(number, int) or not all(isinstance(text, str) for text in [*texts, signature]):
         raise ValueError("not an entry")
     time, kind, previous = map(str, texts)
-    return Entry(number, time, kind, previous, body, str(signature))
+    found = Entry(number, time, kind, previous, body, str(signature))
+    if found.moment.tzinfo is None:
+        raise ValueError("its time has no zone")
+    return found
 
 
 def read(places: Places) -> list[Entry]:

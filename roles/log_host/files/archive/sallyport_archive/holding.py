@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import TYPE_CHECKING, Any
 
 from sallyport_archive import chain, uses
 from sallyport_archive.contents import contents, whole_lines
 from sallyport_archive.events import bare
 from sallyport_archive.places import ArchiveError, day_files
-from sallyport_archive.state import fold
+from sallyport_archive.state import fold, wrong_times
 
 if TYPE_CHECKING:
     from sallyport_archive.hold import Hold
     from sallyport_archive.places import Places
+
+ENTRY = re.compile(r"entry-[0-9]{1,9}")
 
 
 def holds(places: Places) -> list[Hold]:
@@ -125,7 +128,7 @@ def accept(places: Places, path: str, reason: str) -> None:
 
     Args:
         places: where things are.
-        path: of the file, as `verify` names it.
+        path: of the file, as `verify` names it; or `entry-7`: an entry whose time is wrong, because the clock was.
         reason: why.
 
     Raises:
@@ -134,6 +137,9 @@ def accept(places: Places, path: str, reason: str) -> None:
     """
     if not reason.strip():
         raise ArchiveError("this needs a reason: --reason")
+    if ENTRY.fullmatch(path):
+        _accept_time(places, int(path.removeprefix("entry-")), reason.strip())
+        return
     with chain.files_locked(places):
         known = fold(chain.read(places)).files.get(path)
         if known is None:
@@ -151,3 +157,13 @@ def accept(places: Places, path: str, reason: str) -> None:
         }
         with chain.locked(places):
             uses.note(places, "accept", content)
+
+
+def _accept_time(places: Places, number: int, reason: str) -> None:
+    """Take the time of an entry as that of a clock that was wrong."""
+    with chain.locked(places):
+        entries = chain.read(places)
+        now = datetime.datetime.now(datetime.UTC)
+        if number not in (wrong for wrong, _ in wrong_times(entries, fold(entries).clocks, now)):
+            raise ArchiveError(f"verify names no time of entry {number}")
+        uses.note(places, "accept", {"entry": number, "reason": reason})

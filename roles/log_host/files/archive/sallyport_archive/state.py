@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LATE = datetime.timedelta(minutes=10)
 """The day is that of reception, and a line is in its file within seconds: what comes so long after it is none of it."""
+SKEW = datetime.timedelta(minutes=10)
+"""A clock that is set right moves by less; entries that differ by more are a clock that was wrong, or a lie."""
 USES = ("use", "hold", "release", "accept", "renewal")
 """Kinds of entries that somebody asked for; each is a line of the log of uses too."""
 
@@ -104,6 +106,8 @@ class State:
         doubts: removals that no rule explains, in plain words.
         removals: how many files were removed by each rule.
         additions: to files of past days.
+        clocks: numbers of the entries whose wrong time somebody has explained.
+        accepted: what was accepted, by whom and why, in plain words.
 
     """
 
@@ -114,6 +118,8 @@ class State:
     doubts: list[str] = field(default_factory=list)
     removals: dict[str, int] = field(default_factory=dict)
     additions: list[Addition] = field(default_factory=list)
+    clocks: set[int] = field(default_factory=set)
+    accepted: list[str] = field(default_factory=list)
 
     def seal(self, entry: Entry) -> None:
         """Take a seal; it looked at all files, as each before it did."""
@@ -126,6 +132,17 @@ class State:
                 lines = content.lines - (known.sealed.lines if known.sealed else 0)
                 self.additions.append(Addition(path, lines, entry.number, entry.time, last))
             known.marks.append(Mark(content, entry.number, entry.time))
+
+    def accept(self, entry: Entry) -> None:
+        """Take what somebody accepted: the time of an entry, or a file as it is. It is named for ever."""
+        said = entry.content
+        if "entry" in said:
+            self.clocks.add(said["entry"])
+            what = f"the time of entry {said['entry']}"
+        else:
+            self.replace(entry, said["found"])
+            what = said["path"]
+        self.accepted.append(f"{what}: accepted by {said['who']}, {entry.time}: {said['reason']}")
 
     def replace(self, entry: Entry, content: dict[str, Any] | None) -> None:
         """Take an entry by which a file became another one; who made it has seen what was added before."""
@@ -181,7 +198,7 @@ def fold(entries: list[Entry]) -> State:
             state.removals[said["rule"]] = state.removals.get(said["rule"], 0) + 1
             state.replace(entry, said["kept"])
         elif entry.kind == "accept":
-            state.replace(entry, said["found"])
+            state.accept(entry)
         elif entry.kind == "hold":
             state.holds[said["hold"]] = Hold.read(entry)
         elif entry.kind == "release":
@@ -189,3 +206,47 @@ def fold(entries: list[Entry]) -> State:
         if entry.kind in USES:
             state.uses.append(entry)
     return state
+
+
+def wrong_times(entries: list[Entry], explained: set[int], now: datetime.datetime) -> list[tuple[int, str]]:
+    """Find the entries whose time cannot be: a removal goes by it, and so does what was added to a past day.
+
+    Each is compared with the latest one before it, so that nothing creeps back in small steps. Of several in a row
+    that are still to come, the first one is named.
+
+    Args:
+        entries: the chain.
+        explained: numbers of those that somebody accepted; one that was still to come counts for all behind it, until
+            the clock went back.
+        now: the time.
+
+    Returns:
+        Their numbers, and what is wrong with each.
+
+    """
+    found: list[tuple[int, str]] = []
+    latest: Entry | None = None
+    told = False
+    for entry in entries:
+        back = latest is not None and latest.moment - entry.moment > SKEW
+        ahead = entry.moment - now > SKEW
+        told = told and not back
+        what = f"entry {entry.number} ({entry.kind}) is of {entry.time}"
+        if entry.number in explained:
+            told = told or ahead or not back
+        elif latest is not None and back:
+            found.append((entry.number, f"{what}, and entry {latest.number} before it of {latest.time}"))
+        elif ahead and not told:
+            found.append((entry.number, f"{what}, which is still to come"))
+        told = told or ahead
+        if latest is None or back or entry.moment >= latest.moment:
+            latest = entry
+    return found
+
+
+def newest(times: list[str], now: datetime.datetime) -> str:
+    """Return the last time that is not still to come, else the last one: a wrong clock must not hide silence."""
+    return next(
+        (time for time in reversed(times) if datetime.datetime.fromisoformat(time) - now <= SKEW),
+        times[-1],
+    )

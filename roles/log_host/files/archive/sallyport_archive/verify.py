@@ -73,6 +73,10 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
         else:
             witness.check(entries, heads, {public, *signers(entries, public)}, now, found)
         known = state.fold(entries)
+        found.problems += [
+            f"chain: {what}: the clock was wrong, or this time is a lie"
+            for _, what in state.wrong_times(entries, known.clocks, now)
+        ]
         _check_own_key(places, entries, found)
         check_files(places, known, found)
         check_uses(noted, known, found)
@@ -80,8 +84,8 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
     found.head = {"number": entries[-1].number, "hash": entries[-1].hash} if entries else None
     if not known.seals:
         found.problems.append("nothing was ever sealed; run sallyport-archive seal")
-    elif now - datetime.datetime.fromisoformat(known.seals[-1]) > LATE:
-        found.problems.append(f"the last seal is of {known.seals[-1]}: the hourly one does not run")
+    elif now - datetime.datetime.fromisoformat(last := state.newest(known.seals, now)) > LATE:
+        found.problems.append(f"the last seal is of {last}: the hourly one does not run")
     return found
 
 
@@ -220,10 +224,7 @@ def check_files(places: Places, known: State, found: Findings) -> None:
     found.notes += [added(one) for one in known.additions]
     gone_days = _whole_days(known, files)
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
-    for entry in (file.tombstone for file in known.files.values() if file.tombstone):
-        if entry.kind == "accept":
-            what = entry.content
-            found.notes.append(f"{what['path']}: accepted by {what['who']}, {entry.time}: {what['reason']}")
+    found.notes += known.accepted
     if grown or fresh:
         found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
 

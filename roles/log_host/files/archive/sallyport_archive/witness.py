@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sallyport_archive import chain, signing
 from sallyport_archive.places import ArchiveError
+from sallyport_archive.state import newest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,13 +80,15 @@ def check(entries: list[Entry], file: Path, keys: set[str], now: datetime.dateti
     if lost:
         found.problems.append(f"witness: it has seen entries up to {lost[-1]}, the chain ends with {last}")
     same = [head["number"] for head in heads if hashes.get(head["number"]) == head["hash"]]
-    times = {entry.number: entry.time for entry in entries}
-    if same and now - datetime.datetime.fromisoformat(times[max(same)]) > SILENT:
+    if not same:
+        return
+    last_seen = newest([entry.time for entry in entries if entry.number <= max(same)], now)
+    if now - datetime.datetime.fromisoformat(last_seen) > SILENT:
         found.problems.append(
-            f"witness: it has seen nothing since entry {max(same)}, {times[max(same)]}; later ones have no witness"
+            f"witness: it has seen nothing since entry {max(same)}, {last_seen}; later ones have no witness"
         )
-    elif same:
-        found.notes.append(f"the witness has seen the chain up to entry {max(same)}, {times[max(same)]}")
+    else:
+        found.notes.append(f"the witness has seen the chain up to entry {max(same)}, {last_seen}")
 
 
 def _genuine(head: dict[str, Any], keys: set[str]) -> bool:

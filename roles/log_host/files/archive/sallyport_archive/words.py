@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
         "--for-servers", action="store_true", help="as an IM server reads them: without case, reason and name"
     )
     accept = command("accept", "take a file that verify names as it is; the chain keeps both hashes")
-    accept.add_argument("path", help="as verify names it")
+    accept.add_argument("path", help="as verify names it; entry-7 takes the wrong time of entry 7")
     accept.add_argument("--reason", required=True)
     return top
 
