@@ -12,6 +12,7 @@ import pytest
 from sallyport_archive import chain, holding, retention, seal
 from sallyport_archive.contents import contents
 from sallyport_archive.places import ArchiveError
+from sallyport_archive.state import Content
 from unit.archive_host import ALICE, BOB, CARL, LogHost, event
 
 OLD, FRESH = "2026-01-01", "2026-03-25"
@@ -273,6 +274,7 @@ def test_a_run_that_died_is_finished(host: LogHost, monkeypatch: pytest.MonkeyPa
 FORGED: dict[str, dict[str, Any]] = {
     "a change": {"kept": {"size": 5, "lines": 1, "sha256": "0" * 64}},
     "a day": {"kept": None},
+    "the rule of other lines": {"kept": None, "rule": "system_days 10"},
     "a rule that is none": {"kept": None, "rule": "because"},
     "a hold that is none": {"kept": {"size": 5, "lines": 1, "sha256": "0" * 64}, "held_by": ["hold-9"]},
     "another content": {"was": {"size": 5, "lines": 1, "sha256": "0" * 64}, "kept": None},
@@ -293,6 +295,63 @@ def test_a_removal_that_no_rule_explains_is_named(host: LogHost, day: str, how: 
     with chain.locked(host.places):
         chain.append(host.places, "tombstone", {**plain, **FORGED[how]})
     assert f"{path}: its removal by entry" in host.wrong()
+
+
+def bury(host: LogHost, was: Content, kept: Content | None, by: list[str]) -> None:
+    """Sign a tombstone, as whoever has the key can."""
+    content = {"path": f"im-int/{OLD}/im.jsonl", "was": was.as_dict(), "kept": kept.as_dict() if kept else None}
+    with chain.locked(host.places):
+        rest = {"removed_lines": 1, "rule": "messages_days 30", "held_by": by}
+        chain.append(host.places, "tombstone", {**content, **rest})
+
+
+def whole(file: Path) -> Content:
+    return contents(file, [file.stat().st_size])[0]
+
+
+def test_a_removal_is_no_excuse_for_another_one(host: LogHost) -> None:
+    path, was = f"im-int/{OLD}/im.jsonl", whole(host.file(OLD))
+    name = hold(host, ALICE)
+    expire(host)
+    assert wrong(host) == []
+    assert f"{path}: removed by entry 4, 2026-03-31T03:00:00Z, 3 of 6 lines kept, while there was {name}" in (
+        host.verify().notes
+    )
+    # what was kept is replaced, by a tombstone of the same content
+    host.file(OLD).write_bytes(event(1, ALICE, BOB, OLD, body="not so") + b"\n")
+    bury(host, was, whole(host.file(OLD)), [name])
+    assert f"{path}: its removal by entry 7, 2026-03-31T03:00:00Z, is not right: it was not what was sealed" in (
+        wrong(host)
+    )
+
+
+def test_nothing_is_kept_of_what_was_removed(host: LogHost) -> None:
+    expire(host)
+    name = hold(host, ALICE)
+    host.add(event(1, ALICE, BOB, OLD, body="made up"), day=OLD)
+    bury(host, whole(host.file(OLD)), whole(host.file(OLD)), [name])
+    assert "is not right: nothing of it should have been left" in "\n".join(wrong(host))
+
+
+def test_a_removal_that_died_may_be_begun_anew_for_a_new_hold(host: LogHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_swap", lambda *_: None)
+        expire(host)
+    hold(host, ALICE)
+    expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 3
+    assert wrong(host) == []
+    assert "once more, after what is held had changed" in "\n".join(host.verify().notes)
+
+
+def test_who_accepted_what_stays_named(host: LogHost) -> None:
+    path = f"im-int/{OLD}/im.jsonl"
+    for old, new in ((b"300", b"301"), (b"301", b"302")):
+        host.file(OLD).write_bytes(host.file(OLD).read_bytes().replace(old, new, 1))
+        holding.accept(host.places, path, f"now {new.decode()}")
+    bury(host, whole(host.file(OLD)), whole(host.file(OLD)), [hold(host, ALICE)])
+    named = [note.rpartition(": ")[2] for note in host.verify().notes if f"{path}: accepted by" in note]
+    assert named == ["now 301", "now 302"]
 
 
 def test_what_was_removed_is_counted_by_rule(host: LogHost) -> None:

@@ -92,12 +92,13 @@ class Hold:
         try:
             event = events.read(line)
         except events.LineError:
-            return self._near(day) and self._named(line)
+            return self.near(day) and self._named(line)
         if (self.first and event.time < self.first) or (self.end and event.time >= self.end):
             return False
         return not self.people.isdisjoint(event.people) or event.room in self.rooms
 
-    def _near(self, day: datetime.date) -> bool:
+    def near(self, day: datetime.date) -> bool:
+        """Tell whether the file of a day may have lines that are held."""
         begin = self.first.date() - AROUND if self.first else datetime.date.min
         end = self.end.date() + AROUND if self.end else datetime.date.max
         return begin <= day <= end

@@ -30,9 +30,14 @@ class Settings:
 
     def days(self, stream: str) -> tuple[int, str]:
         """Return for how many days a stream is kept, and by which rule."""
-        name = NAMES[0] if stream == MESSAGES else NAMES[1]
+        name = rule_of(stream)
         days: int = getattr(self, name)
         return days, f"{name} {days}"
+
+
+def rule_of(stream: str) -> str:
+    """Return the name of the rule by which a stream goes."""
+    return NAMES[0] if stream == MESSAGES else NAMES[1]
 
 
 def load(file: Path) -> Settings:

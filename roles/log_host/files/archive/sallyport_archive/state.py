@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sallyport_archive.hold import Hold
+from sallyport_archive.places import ENDING
+from sallyport_archive.settings import rule_of
 
 if TYPE_CHECKING:
     from sallyport_archive.chain import Entry
@@ -82,11 +84,13 @@ class FileState:
     Attributes:
         marks: what was sealed, the longest last; empty when the file was removed.
         tombstone: the last entry by which it became another one than was sealed (`tombstone`, `accept`), or None.
+        holds: ids of those that were in force then.
 
     """
 
     marks: list[Mark] = field(default_factory=list)
     tombstone: Entry | None = None
+    holds: frozenset[str] = frozenset()
 
     @property
     def sealed(self) -> Content | None:
@@ -108,6 +112,7 @@ class State:
         additions: to files of past days.
         clocks: numbers of the entries whose wrong time somebody has explained.
         accepted: what was accepted, by whom and why, in plain words.
+        held: removals while something was held, in plain words.
 
     """
 
@@ -120,6 +125,7 @@ class State:
     additions: list[Addition] = field(default_factory=list)
     clocks: set[int] = field(default_factory=set)
     accepted: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
     def seal(self, entry: Entry) -> None:
         """Take a seal; it looked at all files, as each before it did."""
@@ -148,34 +154,67 @@ class State:
         """Take an entry by which a file became another one; who made it has seen what was added before."""
         path = entry.content["path"]
         marks = [Mark(content_of(content), entry.number, entry.time)] if content else []
-        self.files[path] = FileState(marks, entry)
+        self.files[path] = FileState(marks, entry, frozenset(self.holds))
         self.additions = [one for one in self.additions if one.path != path]
 
 
 def _is_over(path: str, time: str) -> bool:
     """Tell whether the day of a file was over at a time, and all that came on it in its place."""
-    day = datetime.datetime.fromisoformat(f"{path.split('/')[1]}T00:00:00Z")
-    return datetime.datetime.fromisoformat(time) > day + datetime.timedelta(days=1) + LATE
+    day = datetime.datetime.combine(_day(path), datetime.time(), datetime.UTC)
+    return datetime.datetime.fromisoformat(time) - day > datetime.timedelta(days=1) + LATE
+
+
+def _day(path: str) -> datetime.date:
+    """Return the day of a day file."""
+    _, day, _ = path.split("/")
+    return datetime.date.fromisoformat(day)
 
 
 def _doubts(entry: Entry, before: State) -> list[str]:
     """Say what speaks against a removal: whoever has the key can sign one, but no rule removes what it should keep."""
     said, known = entry.content, before.files.get(entry.content["path"])
-    was, sealed = content_of(said["was"]), known.sealed if known else None
-    # whoever removed it may have died, and have done it once more
-    again = known is not None and known.tombstone is not None and known.tombstone.content.get("was") == said["was"]
-    found = []
-    if sealed and not again and (was.size < sealed.size or (was.size == sealed.size and was != sealed)):
-        found.append("it was not what was sealed")
+    was, found = content_of(said["was"]), []
+    if known and not _begun_anew(entry, known, before):
+        sealed = known.sealed
+        if sealed is None:
+            found.append("nothing of it should have been left")
+        elif was.size < sealed.size or (was.size == sealed.size and was != sealed) or _repeats(entry, known):
+            found.append("it was not what was sealed")
     name, _, days = str(said["rule"]).partition(" ")
-    day = datetime.date.fromisoformat(said["path"].split("/")[1])
-    age = (datetime.datetime.fromisoformat(entry.time).date() - day).days
-    if not (days.isascii() and days.isdigit()) or age <= int(days):
+    day = _day(said["path"])
+    age = (entry.moment.date() - day).days
+    stream = said["path"].split("/")[2].removesuffix(ENDING)
+    if not (days.isascii() and days.isdigit()) or age <= int(days) or name != rule_of(stream):
         found.append(f"after {age} days, and its rule is {name} {days}")
     missing = [hold for hold in said["held_by"] if hold not in before.holds]
     if missing or (said["kept"] and not said["held_by"]):
         found.append(f"lines were kept without a hold in force {', '.join(missing)}".rstrip())
     return [f"{said['path']}: its removal by entry {entry.number}, {entry.time}, is not right: {why}" for why in found]
+
+
+def _repeats(entry: Entry, known: FileState) -> bool:
+    """Tell whether a removal is of the same content as the one before."""
+    return known.tombstone is not None and known.tombstone.content.get("was") == entry.content["was"]
+
+
+def _begun_anew(entry: Entry, known: FileState, before: State) -> bool:
+    """Tell whether a removal may repeat the one before: whoever did that died, and then other lines were held.
+
+    With the same holds, the same lines would have been kept, and no second tombstone would have been made.
+    """
+    return _repeats(entry, known) and known.holds != frozenset(before.holds)
+
+
+def _while_held(entry: Entry, before: State) -> list[str]:
+    """Name a removal while something was held: a seal has no hash of each line, so nobody can prove which were kept."""
+    said, known = entry.content, before.files.get(entry.content["path"])
+    holds = [name for name, hold in before.holds.items() if hold.near(_day(said["path"]))]
+    lines, kept = content_of(said["was"]).lines, content_of(said["kept"]).lines if said["kept"] else 0
+    what = f"{said['path']}: removed by entry {entry.number}, {entry.time}"
+    found = [f"{what}, {kept} of {lines} lines kept, while there was {', '.join(holds)}"] if holds else []
+    if known and _begun_anew(entry, known, before):
+        found.append(f"{what}, once more, after what is held had changed")
+    return found
 
 
 def fold(entries: list[Entry]) -> State:
@@ -195,6 +234,7 @@ def fold(entries: list[Entry]) -> State:
             state.seal(entry)
         elif entry.kind == "tombstone":
             state.doubts += _doubts(entry, state)
+            state.held += _while_held(entry, state)
             state.removals[said["rule"]] = state.removals.get(said["rule"], 0) + 1
             state.replace(entry, said["kept"])
         elif entry.kind == "accept":

@@ -224,7 +224,7 @@ def check_files(places: Places, known: State, found: Findings) -> None:
     found.notes += [added(one) for one in known.additions]
     gone_days = _whole_days(known, files)
     found.problems += [f"{day}: the whole day is deleted" for day in gone_days]
-    found.notes += known.accepted
+    found.notes += known.accepted + known.held
     if grown or fresh:
         found.notes.append(f"since the last seal {grown} files grew and {fresh} are new; the next one seals them")
 
