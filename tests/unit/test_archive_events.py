@@ -178,5 +178,13 @@ def test_a_wrong_time_is_refused(text: str) -> None:
 def test_a_day_counts_in_full() -> None:
     assert words.end("2026-03-31").isoformat() == "2026-04-01T00:00:00+00:00"
     assert words.end("2026-03-31T14:00:00Z").isoformat() == "2026-03-31T14:00:00+00:00"
-    with pytest.raises(argparse.ArgumentTypeError, match="too late"):
-        words.end("9999-12-31")
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01", "0001-01-01T00:00:00+05:00", "1969-12-31", "9999-12-31", "9999-12-31T23:00:00Z"]
+)
+def test_a_time_at_the_edge_of_the_calendar_is_refused(text: str) -> None:
+    for read in (words.moment, words.end):
+        with pytest.raises(argparse.ArgumentTypeError, match="write a year from 1970 to 9998"):
+            read(text)
+    assert words.end("9998-12-31").year == 9999

@@ -129,6 +129,16 @@ def test_what_is_released_goes(host: LogHost) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "span", [("0001-01-01T00:00:00Z", "2030-01-01T00:00:00Z"), ("2020-01-01T00:00:00Z", "9999-12-31T23:00:00Z")]
+)
+def test_a_hold_to_the_edge_of_the_calendar_holds(host: LogHost, span: tuple[str, str]) -> None:
+    hold(host, ALICE, span=span)
+    done, problems = expire(host)
+    assert problems == []
+    assert [line.rpartition("; ")[2] for line in done[:2]] == ["3 are held", "1 are held"]
+
+
 def test_a_room_is_held(host: LogHost) -> None:
     room = "hall@rooms.im.demo.example"
     host.add(event(9, day=OLD, room=room, to=room), day=OLD)

@@ -99,9 +99,9 @@ class Hold:
 
     def near(self, day: datetime.date) -> bool:
         """Tell whether the file of a day may have lines that are held."""
-        begin = self.first.date() - AROUND if self.first else datetime.date.min
-        end = self.end.date() + AROUND if self.end else datetime.date.max
-        return begin <= day <= end
+        # a difference has no end of the calendar to run over
+        after_first = self.first is None or self.first.date() - day <= AROUND
+        return after_first and (self.end is None or day - self.end.date() <= AROUND)
 
     def _named(self, line: bytes) -> bool:
         text = line.decode("utf-8", "replace")
@@ -112,4 +112,4 @@ class Hold:
 
 
 def _moment(text: str | None) -> datetime.datetime | None:
-    return datetime.datetime.fromisoformat(text) if text else None
+    return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC) if text else None

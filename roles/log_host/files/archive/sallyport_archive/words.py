@@ -10,6 +10,8 @@ from pathlib import Path
 from sallyport_archive import events
 
 DAY_LENGTH = 10
+# who reads a hold adds days to its bounds, and has room for it
+FIRST_YEAR, LAST_YEAR = 1970, 9998
 EPILOG = """times are UTC: a day, as 2026-03-31 (with --until all of that day), or a moment, as 2026-03-31T14:00:00Z"""
 
 
@@ -19,16 +21,15 @@ def moment(text: str) -> datetime.datetime:
         read = datetime.datetime.fromisoformat(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-03-31 or 2026-03-31T14:00:00Z") from error
+    if not FIRST_YEAR <= read.year <= LAST_YEAR:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of bounds; write a year from {FIRST_YEAR} to {LAST_YEAR}")
     return read.astimezone(datetime.UTC) if read.tzinfo else read.replace(tzinfo=datetime.UTC)
 
 
 def end(text: str) -> datetime.datetime:
     """Read the moment at which something is over; a day counts in full."""
     read = moment(text)
-    try:
-        return read + datetime.timedelta(days=1) if len(text) == DAY_LENGTH else read
-    except OverflowError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is too late a day") from error
+    return read + datetime.timedelta(days=1) if len(text) == DAY_LENGTH else read
 
 
 def word(text: str) -> str:
