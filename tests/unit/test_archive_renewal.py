@@ -150,8 +150,9 @@ def test_who_has_the_old_key_cannot_pass_for_the_new_one(host: LogHost, tmp_path
     assert any("begun with another key" in problem for problem in by(host, host.public).problems)
 
 
-def test_a_key_that_is_no_key_is_named(host: LogHost) -> None:
-    rewrite(host, "renewal", "rubbish", host.places.key)
+@pytest.mark.parametrize("public", ["rubbish", "ssh-ed25519 \u00e9"])
+def test_a_key_that_is_no_key_is_named(host: LogHost, public: str) -> None:
+    rewrite(host, "renewal", public, host.places.key)
     found = by(host, host.public)
     assert found.problems == []
     assert not any("another key signs" in note for note in found.notes)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sallyport_archive import chain, holding, seal, signing, uses
@@ -213,6 +215,20 @@ CHAIN: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
         lambda lines: [*lines[:-1], lines[-1].replace(b'"found":3', b'"found":0')],
         "chain: entry 4 (use) is not as it was signed by this key",
     ),
+    "another signature": (
+        lambda lines: [lines[0], lines[1].replace(b'"signature":"U1NI', b'"signature":"U1NJ'), *lines[2:]],
+        "witness: it has seen entry 2 with another signature",
+    ),
+    "something beside an entry": (
+        lambda lines: [lines[0], lines[1].replace(b'{"entry":', b'{"also":1,"entry":'), *lines[2:]],
+        "chain: entry 2 does not stand there as it was written",
+    ),
+    "an entry nested without end": (lambda lines: [lines[0], b"[" * 200_000 + b"\n"], "chain: line 2 is no entry"),
+    "a time that is none": (
+        lambda lines: [lines[0], lines[1].replace(b'"time":"20', b'"time":"x0')],
+        "chain: line 2 is no entry",
+    ),
+    "a time without a zone": (lambda lines: [lines[0], re.sub(rb"(:\d\d)Z", rb"\1", lines[1])], "line 2 is no entry"),
     "an entry twice": (lambda lines: [lines[0], lines[1], lines[1], *lines[2:]], "out of order"),
     "no entry": (lambda lines: [lines[0], b"nonsense\n", *lines[2:]], "chain: line 2 is no entry"),
     "nothing left": (lambda _: [], "chain: it is missing or empty"),
@@ -224,6 +240,29 @@ def test_a_changed_chain_is_named(host: LogHost, witness: Path, name: str) -> No
     change, says = CHAIN[name]
     edit(host.places.chain, change)
     assert says in host.wrong(witness)
+
+
+ODD: dict[str, tuple[str, dict[str, Any]]] = {
+    "no files": ("seal", {}),
+    "files that are none": ("seal", {"files": {"a": 1}}),
+    "no path": ("seal", {"files": [{"path": "x", "size": 1, "lines": 1, "sha256": ""}]}),
+    "no day": ("seal", {"files": [{"path": "a/2026-99-99/im.jsonl", "size": 1, "lines": 1, "sha256": ""}]}),
+    "no size": ("seal", {"files": [{"path": f"a/{DAY}/im.jsonl", "size": "1", "lines": 1, "sha256": ""}]}),
+    "the last day": ("tombstone", {"path": "a/9999-12-31", "was": {}, "kept": None, "rule": "x 1", "held_by": []}),
+    "no hold": ("hold", {"hold": ["x"], "people": 5}),
+    "nothing accepted": ("accept", {"entry": []}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_entry_that_says_nothing_of_sense_is_named(host: LogHost, name: str) -> None:
+    """Whoever has the key can sign anything."""
+    kind, content = ODD[name]
+    with chain.locked(host.places):
+        chain.append(host.places, kind, content)
+    assert f"chain: entry 5 ({kind}) says what cannot be understood" in host.wrong(host.places.heads)
+    with pytest.raises(ArchiveError, match=r"entry 5 .* cannot be understood"):
+        host.seal()
 
 
 def test_a_chain_that_root_signed_anew_is_found_by_the_witness(host: LogHost, witness: Path) -> None:

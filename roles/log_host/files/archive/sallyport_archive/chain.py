@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -60,7 +61,7 @@ class Entry:
         """All that the hash covers."""
         return {"number": self.number, "time": self.time, "kind": self.kind, "previous": self.previous, **self.content}
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the entry in its canonical form, hexadecimal."""
         return hashlib.sha256(canonical(self.body)).hexdigest()
@@ -74,6 +75,11 @@ class Entry:
 def canonical(content: dict[str, Any]) -> bytes:
     """Return the one form of some content that is hashed: sorted keys, no spaces, ASCII."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+
+
+def line_of(entry: Entry) -> bytes:
+    """Return the one form in which an entry stands in the chain."""
+    return canonical({"entry": entry.body, "signature": entry.signature})
 
 
 def signed_text(number: int, digest: str) -> bytes:
@@ -99,7 +105,11 @@ def parse(line: bytes) -> Entry:
         ValueError: it is none.
 
     """
-    read = json.loads(line)
+    try:
+        read = json.loads(line)
+        canonical({"": read})
+    except RecursionError as error:
+        raise ValueError("not an entry") from error
     if not isinstance(read, dict) or not isinstance(read.get("entry"), dict):
         raise ValueError("not an entry")
     body, signature = dict(read["entry"]), read.get("signature")
@@ -209,7 +219,7 @@ def append(places: Places, kind: str, content: dict[str, Any]) -> Entry:
     new = Entry(last.number + 1 if last else 1, now(), kind, last.hash if last else START, content)
     signed = signing.sign(places.key, signed_text(new.number, new.hash), signing.HEAD)
     new = Entry(new.number, new.time, kind, new.previous, content, signed)
-    append_line(places.chain, canonical({"entry": new.body, "signature": new.signature}), 0o640)
+    append_line(places.chain, line_of(new), 0o640)
     _witness(places, last, new)
     return new
 

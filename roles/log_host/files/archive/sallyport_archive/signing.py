@@ -118,7 +118,7 @@ def signers(public: str) -> str:
 
 def is_key(text: str) -> bool:
     """Tell whether a text looks like a public key of OpenSSH's."""
-    return text.startswith("ssh-") and len(text.split()) > 1
+    return text.isascii() and text.startswith("ssh-") and len(text.split()) > 1
 
 
 def is_signed(public: str, content: bytes, signature: str, namespace: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sallyport_archive.hold import Hold
-from sallyport_archive.places import ENDING
+from sallyport_archive.places import ENDING, ArchiveError
 from sallyport_archive.settings import rule_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ class Content:
 
 def content_of(said: dict[str, Any]) -> Content:
     """Read a content from an entry."""
-    return Content(said["size"], said["lines"], said["sha256"])
+    found = Content(said["size"], said["lines"], said["sha256"])
+    if not (isinstance(found.size, int) and isinstance(found.lines, int) and isinstance(found.sha256, str)):
+        raise TypeError("no content")
+    return found
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class State:
         self.seals.append(entry.time)
         for item in entry.content["files"]:
             path, content = item["path"], content_of(item)
+            _day(path)
             known = self.files.setdefault(path, FileState())
             if last and _is_over(path, last):
                 lines = content.lines - (known.sealed.lines if known.sealed else 0)
@@ -153,6 +157,7 @@ class State:
     def replace(self, entry: Entry, content: dict[str, Any] | None) -> None:
         """Take an entry by which a file became another one; who made it has seen what was added before."""
         path = entry.content["path"]
+        _day(path)
         marks = [Mark(content_of(content), entry.number, entry.time)] if content else []
         self.files[path] = FileState(marks, entry, frozenset(self.holds))
         self.additions = [one for one in self.additions if one.path != path]
@@ -217,35 +222,51 @@ def _while_held(entry: Entry, before: State) -> list[str]:
     return found
 
 
-def fold(entries: list[Entry]) -> State:
+def fold(entries: list[Entry], odd: list[str] | None = None) -> State:
     """Put together what the entries say.
 
     Args:
         entries: the chain.
+        odd: gets the entries that say nothing that can be understood; None: that is an error.
 
     Returns:
         How things stand after the last of them.
 
+    Raises:
+        ArchiveError: what an entry says cannot be understood, so nothing is removed or held by it.
+
     """
     state = State()
     for entry in entries:
-        said = entry.content
-        if entry.kind == "seal":
-            state.seal(entry)
-        elif entry.kind == "tombstone":
-            state.doubts += _doubts(entry, state)
-            state.held += _while_held(entry, state)
-            state.removals[said["rule"]] = state.removals.get(said["rule"], 0) + 1
-            state.replace(entry, said["kept"])
-        elif entry.kind == "accept":
-            state.accept(entry)
-        elif entry.kind == "hold":
-            state.holds[said["hold"]] = Hold.read(entry)
-        elif entry.kind == "release":
-            state.holds.pop(said["hold"], None)
-        if entry.kind in USES:
-            state.uses.append(entry)
+        try:
+            _take(state, entry)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            what = f"chain: entry {entry.number} ({entry.kind}) says what cannot be understood"
+            if odd is None:
+                raise ArchiveError(f"{what}; run sallyport-archive verify") from error
+            odd.append(what)
     return state
+
+
+def _take(state: State, entry: Entry) -> None:
+    """Take one entry."""
+    said = entry.content
+    if entry.kind in USES:
+        state.uses.append(entry)
+    if entry.kind == "seal":
+        state.seal(entry)
+    elif entry.kind == "tombstone":
+        state.doubts += _doubts(entry, state)
+        state.held += _while_held(entry, state)
+        rule = str(said["rule"])
+        state.removals[rule] = state.removals.get(rule, 0) + 1
+        state.replace(entry, said["kept"])
+    elif entry.kind == "accept":
+        state.accept(entry)
+    elif entry.kind == "hold":
+        state.holds[said["hold"]] = Hold.read(entry)
+    elif entry.kind == "release":
+        state.holds.pop(said["hold"], None)
 
 
 def wrong_times(entries: list[Entry], explained: set[int], now: datetime.datetime) -> list[tuple[int, str]]:

@@ -72,7 +72,7 @@ def verify(places: Places, public: str, heads: Path | None, now: datetime.dateti
             )
         else:
             witness.check(entries, heads, {public, *signers(entries, public)}, now, found)
-        known = state.fold(entries)
+        known = state.fold(entries, found.problems)
         found.problems += [
             f"chain: {what}: the clock was wrong, or this time is a lie"
             for _, what in state.wrong_times(entries, known.clocks, now)
@@ -112,6 +112,8 @@ def check_chain(lines: list[bytes], public: str, found: Findings) -> list[Entry]
         except ValueError:
             found.problems.append(f"chain: line {count} is no entry")
             continue
+        if line != chain.line_of(entry):
+            found.problems.append(f"chain: entry {entry.number} does not stand there as it was written")
         before = entries[-1] if entries else None
         expected = before.number + 1 if before else 1
         if entry.number > expected:

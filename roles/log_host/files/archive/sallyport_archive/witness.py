@@ -82,6 +82,17 @@ def check(entries: list[Entry], file: Path, keys: set[str], now: datetime.dateti
     same = [head["number"] for head in heads if hashes.get(head["number"]) == head["hash"]]
     if not same:
         return
+    signatures = {entry.number: entry.signature for entry in entries}
+    found.problems += [
+        f"witness: it has seen entry {number} with another signature"
+        for number in sorted(
+            {
+                head["number"]
+                for head in heads
+                if hashes.get(head["number"]) == head["hash"] and head.get("signature") != signatures[head["number"]]
+            }
+        )
+    ]
     last_seen = newest([entry.time for entry in entries if entry.number <= max(same)], now)
     if now - datetime.datetime.fromisoformat(last_seen) > SILENT:
         found.problems.append(
