@@ -54,6 +54,17 @@ def test_odd_addresses_do_no_harm(fields: dict[str, object]) -> None:
     assert set(events.read(event(1, **fields)).people) <= {ALICE, BOB}  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["Ren\u00e9@IM.example/desk", "rene\u0301@im.example", "RENE\u0301@im.example", "ren\u00e9\u200b@im.\uff45xample"],
+)
+def test_an_address_in_another_form_is_the_same(typed: str) -> None:
+    assert events.bare(typed) in events.read(event(1, "ren\u00e9@im.example")).people
+    assert ["ren\u00e9@im.example"] in statement([Query(people=[typed])])[1].values()
+    # what turns into a slash is none
+    assert events.bare("a\u2100b@im.example") == "aa/cb@im.example"
+
+
 def test_what_postgresql_cannot_hold_is_not_given_to_it() -> None:
     read = events.read(event(1, "a\0b@x.example", body="nul \0 half \ud800 end", rule="a\0b"))
     for text in (*read.people, read.words, read.rule, read.line):

@@ -161,6 +161,19 @@ def test_the_receiver_the_readers_and_odd_capitals_are_held(host: LogHost) -> No
     assert len(host.file(OLD).read_bytes().splitlines()) == 3
 
 
+def test_an_address_of_another_form_is_held(host: LogHost) -> None:
+    person = "ren\u00e9@im.demo.example"
+    host.add(event(9, person, "y@a.example", OLD), f"broken {person}".encode(), b"\xff other", day=OLD)
+    with chain.locked(host.places):
+        # as an entry of before has it
+        said = {"hold": "hold-3", "case": "", "people": ["rene\u0301@im.demo.example"], "rooms": [], "who": "eva"}
+        chain.append(host.places, "hold", {**said, "from": None, "until": None, "reason": "x"})
+    expire(host)
+    assert len(host.file(OLD).read_bytes().splitlines()) == 2
+    hold(host, "rene\u0301@im.demo.example")
+    assert holding.for_servers(host.places)["holds"][1]["people"] == [person]
+
+
 @pytest.mark.parametrize(
     ("people", "reason", "says"),
     [

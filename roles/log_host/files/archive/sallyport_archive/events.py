@@ -52,8 +52,17 @@ class Event:
 
 
 def bare(address: str) -> str:
-    """Return an address without its resource, in lower case (RFC 7622)."""
-    return printable(address).partition("/")[0].casefold()
+    """Return an address without its resource, in the form in which addresses are compared (RFC 7622)."""
+    # cut first: compatibility forms of a slash are none
+    return folded(printable(address).partition("/")[0])
+
+
+def folded(text: str) -> str:
+    """Return a text with forms of the same letter and capitals folded, and without what is invisible."""
+    if text.isascii():
+        return text.casefold()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def printable(text: str) -> str:

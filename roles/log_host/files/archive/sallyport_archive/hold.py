@@ -52,8 +52,9 @@ class Hold:
         return cls(
             id=said["hold"],
             case=said["case"],
-            people=frozenset(said["people"]),
-            rooms=frozenset(said["rooms"]),
+            # once more: an older entry may have another form of it
+            people=frozenset(map(events.bare, said["people"])),
+            rooms=frozenset(map(events.bare, said["rooms"])),
             first=_moment(said["from"]),
             end=_moment(said["until"]),
             who=said["who"],
@@ -108,7 +109,8 @@ class Hold:
         with contextlib.suppress(ValueError, RecursionError):
             # addresses may be written with \u escapes
             text = json.dumps(json.loads(text), ensure_ascii=False)
-        return any(address in text.casefold() for address in self.people | self.rooms)
+        text = events.folded(text)
+        return any(address in text for address in self.people | self.rooms)
 
 
 def _moment(text: str | None) -> datetime.datetime | None:
