@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sallyport_archive import events, holding
+from sallyport_archive import events, holding, signing
+from sallyport_archive.export import Export
 from sallyport_archive.places import ArchiveError, Places
+from sallyport_archive.search import Found
 from sallyport_archive.shared_files import SharedFile, files_of, merged
 from unit.archive_host import ALICE, LogHost, event
 
@@ -47,6 +50,22 @@ def test_an_address_in_a_message_is_enough() -> None:
 def test_no_name_leads_out_of_the_folder() -> None:
     (found,) = of(**{**UPLOAD, "slot": "../../-x/\n"})
     assert found.path.rpartition("/")[2] == "%2e%2e%2f%2e%2e%2f%2dx%2f%0a.bin"
+
+
+@pytest.mark.parametrize(
+    "change", [{"file": "\ud800.txt"}, {"file": "a\u009b2J\u202e\x7f.txt"}, {"receiver": "\ud800"}]
+)
+def test_a_manifest_is_plain_text_whatever_a_file_is_called(tmp_path: Path, change: dict[str, str]) -> None:
+    host = LogHost(tmp_path / "log")
+    fields: dict[str, Any] = {"receiver": FILES, **UPLOAD, **change}
+    export = Export(host.places, tmp_path / "out")
+    export.fill([Found(events.read(event(1, **fields)), "im-int/2026-03-01/im.jsonl", 0)])
+    export.finish({"time": "", "who": "eva", "asked": {}, "reason": "x"}, held=True)
+    manifest = (tmp_path / "out/manifest.json").read_text(encoding="ascii")
+    assert manifest.replace("\n", "").isprintable()
+    assert json.loads(manifest)["held_files"][0]["name"] == fields["file"]
+    signature = "".join((tmp_path / "out/manifest.json.sig").read_text().splitlines()[1:-1])
+    assert signing.is_signed(host.public, manifest.encode(), signature, signing.EXPORT)
 
 
 def test_what_says_more_counts() -> None:

@@ -122,9 +122,11 @@ class Export:
             self._write("signers", signing.signers(public.read_text(encoding="ascii")))
             self._write("README.txt", README.format(fingerprint=signing.fingerprint(public)))
             files = [self._describe(file) for file in sorted(self.folder.iterdir())]
-            self._write("manifest.json", json.dumps({**about, "files": files}, indent=1, ensure_ascii=False) + "\n")
-            manifest = (self.folder / "manifest.json").read_bytes()
-            self._write("manifest.json.sig", signing.armoured(signing.sign(self.places.key, manifest, signing.EXPORT)))
+            # ASCII only: nothing that a file's name brings can steer the terminal of who reads it
+            manifest = json.dumps({**about, "files": files}, indent=1).replace("\x7f", "\\u007f")
+            self._write("manifest.json", manifest + "\n")
+            signed = signing.sign(self.places.key, f"{manifest}\n".encode("ascii"), signing.EXPORT)
+            self._write("manifest.json.sig", signing.armoured(signed))
         if self.target.suffix == ".tar":
             packed = self.folder.with_name(f"{self.folder.name}.tar")
             own = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -65,4 +65,6 @@ def _path(domain: str, slot: str) -> str:
 
 def _encoded(name: str) -> str:
     """Write a name as Prosody's storage does (util.datamanager): all but ASCII letters and digits as %xx."""
-    return "".join(chr(c) if chr(c).isascii() and chr(c).isalnum() else f"%{c:02x}" for c in name.encode())
+    return "".join(
+        chr(c) if chr(c).isascii() and chr(c).isalnum() else f"%{c:02x}" for c in name.encode("utf-8", "replace")
+    )
