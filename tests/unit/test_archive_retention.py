@@ -320,6 +320,13 @@ def test_a_removal_that_no_rule_explains_is_named(host: LogHost, day: str, how: 
     assert f"{path}: its removal by entry" in host.wrong()
 
 
+def test_half_a_line_that_was_removed_excuses_no_file(host: LogHost) -> None:
+    host.add(day=OLD, host="im-ext").write_bytes(b"half a line")
+    expire(host)
+    host.add(event(1, ALICE, BOB, OLD, body="made up"), day=OLD, host="im-ext")
+    assert f"im-ext/{OLD}/im.jsonl: is there again; it was removed by entry 3" in wrong(host)
+
+
 def bury(host: LogHost, was: Content, kept: Content | None, by: list[str]) -> None:
     """Sign a tombstone, as whoever has the key can."""
     content = {"path": f"im-int/{OLD}/im.jsonl", "was": was.as_dict(), "kept": kept.as_dict() if kept else None}

@@ -215,6 +215,8 @@ def check_files(places: Places, known: State, found: Findings) -> None:
                 grown += _check_file(path, file, about, found)
             elif about.tombstone is None:
                 fresh += 1
+            elif not whole_lines(file):
+                found.notes.append(f"{path}: half a line is left of it")
             elif not _unfinished(file, about):
                 found.problems.append(f"{path}: is there again; it was removed by entry {about.tombstone.number}")
             else:
@@ -271,7 +273,7 @@ def _unfinished(file: Path, said: FileState) -> bool:
     if said.tombstone is None or said.tombstone.kind != "tombstone":
         return False
     was = state.content_of(said.tombstone.content["was"])
-    return contents(file, [was.size])[0] == was
+    return whole_lines(file) == was.size and contents(file, [was.size])[0] == was
 
 
 def _whole_days(known: State, files: dict[str, Path]) -> list[str]:
