@@ -213,6 +213,29 @@ def test_a_message_that_cannot_be_read_is_set_aside(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err.count("is set aside") == 8
 
 
+def test_a_message_that_cannot_be_read_now_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, relay, read_text = Clock(), Relay(), Path.read_text
+    monkeypatch.setattr(outbox, "time", clock)
+    box = Outbox("im", tmp_path / "im", relay)
+    for number in range(2):
+        box.put(Message(f"m{number}", "b"), NOW + number)
+    (first, _second) = box.waiting()
+
+    def refuse(self: Path, *how: Any, **more: Any) -> str:
+        if self == first:
+            raise OSError(24, "Too many open files")
+        return read_text(self, *how, **more)
+
+    with monkeypatch.context() as few:
+        few.setattr(Path, "read_text", refuse)
+        assert not box.flush()
+    assert relay.sent == ["m1"]
+    assert "Too many open files" in box.failure
+    clock.now += outbox.PAUSES[-1]
+    assert box.flush()
+    assert relay.sent == ["m1", "m0"]
+
+
 def test_whatever_goes_wrong_the_way_goes_on_and_says_that_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,7 @@ class Outbox:
         self.send = send
         self.failing_since: float | None = None
         self.failure = ""
-        # names of refused messages that wait, and when they are tried again
+        # names of messages that wait while others go, and when they are tried again
         self._refused: dict[str, float] = {}
         self._wake = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,8 +134,13 @@ class Outbox:
         except FileNotFoundError:
             # dropped meanwhile: too many wait
             return None
-        except (OSError, *ODD):
+        except (IsADirectoryError, *ODD):
             pass
+        except OSError as error:
+            # it may be whole, and can be read later
+            self._fail(f"its queue: {error}")
+            self._refused[path.name] = time.time() + PAUSES[-1]
+            return None
         aside = path.with_suffix(".unreadable")
         path.replace(aside)
         print(f"<3>{self.name}: a message that cannot be read is set aside: {aside}", file=sys.stderr, flush=True)
