@@ -320,6 +320,26 @@ def test_a_removal_that_no_rule_explains_is_named(host: LogHost, day: str, how: 
     assert f"{path}: its removal by entry" in host.wrong()
 
 
+@pytest.mark.parametrize("held", [ALICE, "nobody@im.demo.example"])
+def test_half_a_line_at_the_end_stays_while_something_is_held(host: LogHost, held: str) -> None:
+    with host.file(OLD).open("ab") as target:
+        target.write(event(7, ALICE, BOB, OLD))
+    name = hold(host, held)
+    done = expire(host)[0][0]
+    assert done.startswith(f"removed {3 if held == ALICE else 6} lines of im-int/{OLD}/im.jsonl")
+    *lines, tail = host.file(OLD).read_bytes().split(b"\n")
+    assert len(lines) == (3 if held == ALICE else 0)
+    assert tail == event(7, ALICE, BOB, OLD)
+    assert wrong(host) == []
+    assert host.seal() == []
+    assert expire(host) == ([], [])
+    holding.release(host.places, name, "closed")
+    assert expire(host)[1] == []
+    assert not host.file(OLD).exists()
+    assert wrong(host) == []
+    assert expire(host) == ([], [])
+
+
 def test_half_a_line_that_was_removed_excuses_no_file(host: LogHost) -> None:
     host.add(day=OLD, host="im-ext").write_bytes(b"half a line")
     expire(host)

@@ -88,14 +88,16 @@ def _expire(places: Places, file: DayFile, known: FileState | None, holds: list[
     unfinished = buried is not None and content_of(buried["was"]) == found[-1]
     if not unfinished and known and (found[0] != known.sealed if known.sealed else size):
         return f"{file.path}: not removed: it is not what was sealed; see sallyport-archive verify"
-    kept, held_by = _write_held(file, holds, size)
-    if kept == found[-1] and kept.lines:
+    # half a line at the end may be a held person's
+    tail = file.file.stat().st_size - size if any(hold.near(file.day) for hold in holds) else 0
+    kept, held_by = _write_held(file, holds, size, tail)
+    if (kept == found[-1] and kept.lines) or (tail and not size):
         _beside(file.file).unlink(missing_ok=True)
         return ""
     if not (unfinished and buried and buried["kept"] == (kept.as_dict() if kept.lines else None)):
         reasons = {"rule": rule, "held_by": held_by}
         _bury(places, file, found[-1], kept, reasons)
-    _swap(file.file, kept)
+    _swap(file.file, kept.size + tail)
     return f"removed {found[-1].lines - kept.lines} lines of {file.path} ({rule})" + (
         f"; {kept.lines} are held" if kept.lines else ""
     )
@@ -117,8 +119,8 @@ def _beside(file: Path) -> Path:
     return file.with_name(f".{file.name}.new")
 
 
-def _write_held(file: DayFile, holds: list[Hold], size: int) -> tuple[Content, list[str]]:
-    """Write the held lines of a file beside it; returns what they are, and the ids of the holds."""
+def _write_held(file: DayFile, holds: list[Hold], size: int, tail: int) -> tuple[Content, list[str]]:
+    """Write the held lines of a file beside it, and its tail; returns what the lines are, and the ids of the holds."""
     lines, by, new = 0, set[str](), _beside(file.file)
     if not holds:
         return Content(0, 0, ""), []
@@ -135,16 +137,17 @@ def _write_held(file: DayFile, holds: list[Hold], size: int) -> tuple[Content, l
                 by |= held
                 target.write(line)
                 lines += 1
+        length = target.tell()
+        target.write(source.read(tail))
         target.flush()
         os.fsync(target.fileno())
-        length = target.tell()
     return (contents(new, [length])[0] if lines else Content(0, 0, "")), sorted(by)
 
 
-def _swap(file: Path, kept: Content) -> None:
-    """Put the held lines in the place of the file, or remove it."""
+def _swap(file: Path, left: int) -> None:
+    """Put what is left, so many bytes, in the place of the file, or remove it."""
     _let_it_change(file)
-    if kept.lines:
+    if left:
         _beside(file).replace(file)
     else:
         _beside(file).unlink(missing_ok=True)

@@ -182,7 +182,8 @@ def _doubts(entry: Entry, before: State) -> list[str]:
     if known and not _begun_anew(entry, known, before):
         sealed = known.sealed
         if sealed is None:
-            found.append("nothing of it should have been left")
+            # but half a line
+            found += ["nothing of it should have been left"] if was.size else []
         elif was.size < sealed.size or (was.size == sealed.size and was != sealed) or _repeats(entry, known):
             found.append("it was not what was sealed")
     name, _, days = str(said["rule"]).partition(" ")
