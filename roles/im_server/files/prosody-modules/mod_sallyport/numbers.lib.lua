@@ -129,12 +129,12 @@ end
 
 -- For each: the check; the forms in which it counts by itself, as lengths of its groups of digits, and those in which it
 -- does with one blank or hyphen between them (tight); whether any groups do that are all there is (whole), and which do not
--- (never); whether it may stand behind a plus, as a telephone does; what is more often something else (doubtful). With one
--- of its words in the text it counts in any groups, and if it has no check digit, only with the usual marks between them, and
--- as a whole or in a loose form.
+-- (never); whether it may stand behind a plus, as a telephone does; whether telephones and series may look like it; what is
+-- more often something else (doubtful); whether it may begin with a date as such. With one of its words in the text it counts
+-- in any groups, and if it has no check digit, only with the usual marks between them, and as a whole or in a loose form.
 local KINDS = {
 	["card"] = {
-		check = is_card; whole = true; least = 14; most = 19; plus = true; phones = true;
+		check = is_card; whole = true; least = 14; most = 19; plus = true; phones = true; -- and series
 		forms = named "14 15 16 17 18 19 4-4-4-4 4-4-4-4-3 4-6-5 4-6-4";
 		tight = named "8-8 4-4-4-3 4-4-4-2 6-10 6-6-4 4-6-6 4-4-8 8-4-4 4-8-4";
 	};
@@ -239,10 +239,10 @@ local function without_ipv4(...)
 	return "x";
 end
 
--- Behind a card, the month in which it expires. What stands in its place is in no folded text.
+-- Behind a card, the month in which it expires, of the years 2020 to 2049: "12/10" is a day. What stands in its place is in no folded text.
 local EXPIRED = "\1";
 local EXPIRY = {
-	"(%d)[%p ]?[%p ]?[%p ]?%f[%d/]0[1-9] ?/ ?%d%d%f[^%d/]", "(%d)[%p ]?[%p ]?[%p ]?%f[%d/]1[0-2] ?/ ?%d%d%f[^%d/]",
+	"(%d)[%p ]?[%p ]?[%p ]?%f[%d/]0[1-9] ?/ ?[2-4]%d%f[^%d/]", "(%d)[%p ]?[%p ]?[%p ]?%f[%d/]1[0-2] ?/ ?[2-4]%d%f[^%d/]",
 	"(%d)[%p ]?[%p ]?[%p ]?%f[%d/]0[1-9] ?/ ?20%d%d%f[^%d/]", "(%d)[%p ]?[%p ]?[%p ]?%f[%d/]1[0-2] ?/ ?20%d%d%f[^%d/]",
 };
 
