@@ -131,7 +131,8 @@ end
 -- does with one blank or hyphen between them (tight); whether any groups do that are all there is (whole), and which do not
 -- (never); whether it may stand behind a plus, as a telephone does; whether telephones and series may look like it; what is
 -- more often something else (doubtful); whether it may begin with a date as such. With one of its words in the text it counts
--- in any groups, and if it has no check digit, only with the usual marks between them, and as a whole or in a loose form.
+-- in any groups, and if it has no check digit, only with the usual marks between them, and in a loose form, or as a whole with
+-- a word that means nothing else (sure).
 local KINDS = {
 	["card"] = {
 		check = is_card; whole = true; least = 14; most = 19; plus = true; phones = true; -- and series
@@ -155,6 +156,7 @@ local KINDS = {
 	};
 	["id-us"] = {
 		check = is_american; least = 9; most = 9; usual = true; forms = named "3-2-4"; loose = named "9"; words = named "ssn ssns social";
+		sure = named "ssn ssns"; -- a social evening has a telephone of nine digits, too
 	};
 };
 
@@ -204,9 +206,10 @@ end
 
 -- Looks at the groups of digits that stand together, from each of them on.
 -- @param known one of its words is in the text
-local function in_groups(groups, kind, known)
+-- @param whole any groups count that are all there is
+local function in_groups(groups, kind, known, whole)
 	local all = table.concat(groups);
-	if (kind.whole or known) and (kind.plus or not groups.plus[1]) then
+	if whole and (kind.plus or not groups.plus[1]) then
 		if is_whole(groups, all, kind) then return true; end
 		if groups.single then return in_single(all, kind); end
 	end
@@ -423,9 +426,10 @@ end
 M.KINDS = { iban = true };
 for name in pairs(KINDS) do M.KINDS[name] = true; end
 
-local function in_runs(list, kind, known)
+local function in_runs(list, kind, known, present)
+	local whole = kind.whole or known and (not kind.sure or has_one(kind.sure, present));
 	for _, groups in ipairs(list) do
-		if (groups.usual or not kind.usual) and in_groups(groups, kind, known) then return true; end
+		if (groups.usual or not kind.usual) and in_groups(groups, kind, known, whole) then return true; end
 	end
 	return false;
 end
@@ -435,7 +439,8 @@ local function has(name, text, present)
 	if not text.runs then text.runs, text.dated_runs = runs(text.folded); end
 	local kind = KINDS[name];
 	local known = kind.words ~= nil and has_one(kind.words, present);
-	return in_runs(text.runs, kind, known) or known and kind.dated and text.dated_runs ~= nil and in_runs(text.dated_runs, kind, known);
+	return in_runs(text.runs, kind, known, present)
+		or known and kind.dated and text.dated_runs ~= nil and in_runs(text.dated_runs, kind, known, present);
 end
 
 -- The same is asked for each rule, and found once.
