@@ -55,6 +55,9 @@ def plain_form(mark: str, confusables: Mapping[str, str]) -> str:
         Letters or digits of ASCII, the small letter of a capital one, or nothing when the mark stands for itself. A
         capital and its small letter always get the same.
     """
+    digit = unicodedata.digit(mark, None)
+    if digit is not None:
+        return str(digit)
     small = mark.lower() if len(mark.lower()) == 1 else mark
     for candidate in (small, small.upper()):
         form = unicodedata.normalize("NFKC", candidate).casefold().replace("\N{COMBINING DOT ABOVE}", "")
@@ -62,9 +65,6 @@ def plain_form(mark: str, confusables: Mapping[str, str]) -> str:
             return form
         if candidate in confusables:
             return confusables[candidate]
-    digit = unicodedata.digit(mark, None)
-    if digit is not None:
-        return str(digit)
     drawn = re.fullmatch(f"{DRAWN} ([A-Z])", unicodedata.name(mark, ""))
     if drawn:
         return drawn[1].lower()
@@ -84,7 +84,7 @@ def table(confusables: Mapping[str, str]) -> tuple[dict[str, list[str]], list[st
     alike: dict[str, list[str]] = {}
     small: list[str] = []
     composed: list[str] = []
-    for code in range(0x80, 0x1F200):
+    for code in range(0x80, 0x1FC00):
         mark = chr(code)
         if unicodedata.category(mark)[0] in "CMZP" or 0xD800 <= code < 0xE000:
             continue

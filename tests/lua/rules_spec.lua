@@ -471,3 +471,17 @@ describe("the policy document", function()
 		it("is refused with " .. name, function() assert.equal(case[2], fault(case[1])); end);
 	end
 end);
+
+describe("what a reader takes for the same", function()
+	local function says(over, text) return is_met(ruleset(over), to_bob(e("body", text))); end
+
+	for script, number in pairs({
+		["Persian"] = "۶۰۱۱ ۰۰۰۹ ۹۰۱۳ ۹۴۲۴"; ["Arabic"] = "٦٠١١ ٠٠٠٩ ٩٠١٣ ٩٤٢٤"; ["Hindi"] = "६०११ ०००९ ९०१३ ९४२४";
+		["Thai"] = "๖๐๑๑ ๐๐๐๙ ๙๐๑๓ ๙๔๒๔"; ["Bengali"] = "৬০১১ ০০০৯ ৯০১৩ ৯৪২৪"; ["old computers"] = "🯶🯰🯱🯱 🯰🯰🯰🯹 🯹🯰🯱🯳 🯹🯴🯲🯴";
+	}) do
+		it("are digits of " .. script, function()
+			assert.is_true(says({ validators = { "card" } }, number));
+			assert.is_true(says({ patterns = { "#### #### ####" } }, number));
+		end);
+	end
+end);

@@ -6,6 +6,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
+import unicodedata
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from ansible_collections.sallyport.im.plugins.plugin_utils.rule_values import (
 )
 from ansible_collections.sallyport.im.plugins.plugin_utils.site import Site, load
 from ansible_collections.sallyport.im.plugins.plugin_utils.values import instant
-from unit.sites import EXTERNAL_HOSTS, EXTERNAL_SITE, make_site
+from unit.sites import EXTERNAL_HOSTS, EXTERNAL_SITE, ROOT, make_site
 
 RULES = """
   time_zone: Europe/Oslo
@@ -180,6 +182,14 @@ def test_letters_that_look_alike() -> None:
     assert "\N{CYRILLIC SMALL LETTER A}" in alike["a"]
     assert "Åå" in small
     assert "a\u030aå" in composed
+
+
+def test_digits_of_all_scripts_are_digits() -> None:
+    module = (ROOT / "roles/im_server/files/prosody-modules/mod_sallyport/alike.lib.lua").read_text(encoding="utf-8")
+    read_as = {mark: form for form, marks in re.findall(r'\["(.*)"\] = "(.*)";', module) for mark in marks}
+    digits = [chr(code) for code in range(0x80, 0x20000) if unicodedata.digit(chr(code), None) is not None]
+    assert {mark: read_as.get(mark) for mark in digits} == {mark: str(unicodedata.digit(mark)) for mark in digits}
+    assert plain_form("\u06f1", {"\u06f1": "l"}) == "1"
 
 
 @pytest.mark.parametrize("bad", ["--", "\N{VULGAR FRACTION ONE HALF}", "\N{ALEF SYMBOL}", "!", "\N{POUND SIGN}"])
