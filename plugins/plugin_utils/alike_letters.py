@@ -16,7 +16,23 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-DRAWN = "(?:REGIONAL INDICATOR SYMBOL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL) LETTER"
+DRAWN = (
+    "(?:(?:REGIONAL INDICATOR SYMBOL|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL) LETTER"
+    "|PARENTHESIZED LATIN (?:SMALL|CAPITAL) LETTER|(?:LATIN|MODIFIER) LETTER SMALL CAPITAL)"
+)
+# What UTS 39 does not have, and what programs that draw a text in other letters write.
+BY_HAND = {
+    "\N{LATIN SMALL LETTER F WITH HOOK}": "f",
+    "\N{CYRILLIC SMALL LETTER GHE WITH STROKE}": "f",
+    "\N{CANADIAN SYLLABICS TA}": "c",
+    "\N{CANADIAN SYLLABICS CARRIER GU}": "w",
+    "\N{CANADIAN SYLLABICS CARRIER PO}": "a",
+    "\N{CANADIAN SYLLABICS KE}": "q",
+    "\N{CANADIAN SYLLABICS TI}": "n",
+    "\N{CANADIAN SYLLABICS SHA}": "s",
+    "\N{CANADIAN SYLLABICS CARRIER JU}": "z",
+}
+SIGMA, FINAL_SIGMA = "\N{GREEK SMALL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 PLAIN = string.ascii_lowercase + string.digits
 HEAD = f"""-- SPDX-License-Identifier: GPL-3.0-or-later AND Unicode-3.0
 -- Letters and digits that people read as those of ASCII, and small for capital letters. Made from the data of Unicode
@@ -59,15 +75,19 @@ def plain_form(mark: str, confusables: Mapping[str, str]) -> str:
     if digit is not None:
         return str(digit)
     small = mark.lower() if len(mark.lower()) == 1 else mark
+    if small == FINAL_SIGMA:
+        small = SIGMA
+    drawn = re.fullmatch(f"{DRAWN} ([A-Z])", unicodedata.name(small, ""))
+    if drawn:
+        return drawn[1].lower()
+    if small in BY_HAND:
+        return BY_HAND[small]
     for candidate in (small, small.upper()):
         form = unicodedata.normalize("NFKC", candidate).casefold().replace("\N{COMBINING DOT ABOVE}", "")
         if form and all(letter in PLAIN for letter in form):
             return form
         if candidate in confusables:
             return confusables[candidate]
-    drawn = re.fullmatch(f"{DRAWN} ([A-Z])", unicodedata.name(mark, ""))
-    if drawn:
-        return drawn[1].lower()
     return small if small != mark else ""
 
 

@@ -484,4 +484,11 @@ describe("what a reader takes for the same", function()
 			assert.is_true(says({ patterns = { "#### #### ####" } }, number));
 		end);
 	end
+
+	for text, word in pairs({
+		["ΜΥΣΤΙΚΟΣ"] = "μυστικος"; ["μυστικοσ"] = "ΜΥΣΤΙΚΟΣ"; ["ᴘᴀꜱꜱᴡᴏʀᴅ"] = "password"; ["ᴘᴀssᴡᴏʀᴅ"] = "password"; ["ᴄᴏɴꜰɪᴅᴇɴᴛɪᴀʟ"] = "confidential";
+		["ᴄᴏɴғɪᴅᴇɴᴛɪᴀʟ"] = "confidential"; ["⒡⒜⒧⒞⒪⒩"] = "falcon"; ["🄕🄐🄛🄒🄞🄝"] = "falcon"; ["ƒalcon"] = "falcon"; ["ᖴᗩᒪᑕOᑎ"] = "falcon"; ["ᔕᗯᗩᘔᗩK ᑫᑌO"] = "swazak quo";
+	}) do
+		it(("are %s and %s"):format(text, word), function() assert.is_true(says({ keywords = { word } }, "(" .. text .. ")")); end);
+	end
 end);

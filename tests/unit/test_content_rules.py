@@ -176,6 +176,11 @@ def test_letters_that_look_alike() -> None:
         "å": "",
         "\N{NEGATIVE SQUARED LATIN CAPITAL LETTER A}": "a",
         "\N{REGIONAL INDICATOR SYMBOL LETTER S}": "s",
+        "\N{PARENTHESIZED LATIN SMALL LETTER B}": "b",
+        "\N{LATIN LETTER SMALL CAPITAL Q}": "q",
+        "\N{MODIFIER LETTER SMALL CAPITAL I}": "i",
+        "\N{LATIN CAPITAL LETTER F WITH HOOK}": "f",
+        "\N{GREEK SMALL LETTER FINAL SIGMA}": "\N{GREEK SMALL LETTER SIGMA}",
     }
     assert {mark: plain_form(mark, known) for mark in wanted} == wanted
     alike, small, composed = table(known)
