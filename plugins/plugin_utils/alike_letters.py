@@ -33,6 +33,12 @@ BY_HAND = {
     "\N{CANADIAN SYLLABICS CARRIER JU}": "z",
 }
 SIGMA, FINAL_SIGMA = "\N{GREEK SMALL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
+# Marks on letters that folding.lib.lua puts together with them: of Europe, of Japan, of Arabic.
+UPON = (("\u0300", "\u036f"), ("\u0653", "\u0655"), ("\u3099", "\u309a"))
+# Points of Hebrew, which it takes away.
+POINTS = "".join(map(chr, (*range(0x5B0, 0x5BE), 0x5BF, 0x5C1, 0x5C2, 0x5C4, 0x5C5, 0x5C7)))
+# Shapes of letters by their place in a word or by their width.
+SHAPES = (("\ufb50", "\ufbff"), ("\ufe70", "\ufefc"), ("\uff66", "\uff9f"))
 PLAIN = string.ascii_lowercase + string.digits
 HEAD = f"""-- SPDX-License-Identifier: GPL-3.0-or-later AND Unicode-3.0
 -- Letters and digits that people read as those of ASCII, and small for capital letters. Made from the data of Unicode
@@ -91,6 +97,54 @@ def plain_form(mark: str, confusables: Mapping[str, str]) -> str:
     return small if small != mark else ""
 
 
+def parts_of(mark: str) -> tuple[str, str]:
+    """Take a letter apart.
+
+    Args:
+        mark: one character.
+
+    Returns:
+        The letter and the marks on it; the character itself and nothing when it cannot be taken apart.
+    """
+    is_shape = any(first <= mark <= last for first, last in SHAPES)
+    apart = unicodedata.normalize("NFKD", mark) if is_shape else unicodedata.normalize("NFD", mark)
+    letter, upon = apart[0], apart[1:]
+    if unicodedata.category(letter)[0] not in "LM" or any(unicodedata.category(each) != "Mn" for each in upon):
+        return mark, ""
+    return letter, "".join(each for each in upon if each not in POINTS)
+
+
+class _Letters:
+    """How letters are compared: also those that are made of a letter and marks."""
+
+    def __init__(self, confusables: Mapping[str, str]) -> None:
+        self.confusables = confusables
+        self.unknown: dict[str, str] = {}
+
+    def read_as(self, mark: str) -> str:
+        """Tell how a mark is compared: what looks alike under the same marks is the same."""
+        letter, upon = parts_of(mark)
+        form = plain_form(letter, self.confusables) if not letter.isascii() else letter.lower()
+        both = (form or letter) + upon
+        if letter == mark or not upon:
+            return both
+        one = unicodedata.normalize("NFC", both)
+        if len(one) > 1:  # no alphabet has it in one, so the first of those that look alike stands for all
+            one = self.unknown.setdefault(both, plain_form(mark, self.confusables) or mark)
+        return one
+
+    def made_of(self, mark: str) -> Iterator[tuple[str, str]]:
+        """Tell of which letter and one mark on it a letter is made, in any order of its marks."""
+        whole = unicodedata.normalize("NFD", mark)
+        rest = unicodedata.normalize("NFC", whole[:-1])
+        if len(whole) > 1 and len(rest) == 1:
+            yield self.read_as(rest), whole[-1]
+        if len(whole) == 3:
+            other = unicodedata.normalize("NFC", whole[0] + whole[2])
+            if len(other) == 1 and unicodedata.normalize("NFC", other + whole[1]) == unicodedata.normalize("NFC", mark):
+                yield self.read_as(other), whole[1]
+
+
 def table(confusables: Mapping[str, str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
     """Make the three parts of the table.
 
@@ -98,25 +152,26 @@ def table(confusables: Mapping[str, str]) -> tuple[dict[str, list[str]], list[st
         confusables: see `read_confusables`.
 
     Returns:
-        Marks by what they are read as; pairs of capital and small letter; triples of a letter, the mark on it, and
-        both in one.
+        Marks by what they are read as; pairs of a letter and what it is read as, a small one; triples of a letter, the
+        mark on it, and both in one.
     """
     alike: dict[str, list[str]] = {}
     small: list[str] = []
-    composed: list[str] = []
+    composed: dict[str, str] = {}
+    letters = _Letters(confusables)
     for code in range(0x80, 0x1FC00):
         mark = chr(code)
-        if unicodedata.category(mark)[0] in "CMZP" or 0xD800 <= code < 0xE000:
+        if unicodedata.category(mark)[0] in "CMZP" or 0xAC00 <= code < 0xE000:  # syllables of Korea are reckoned
             continue
-        form = plain_form(mark, confusables)
-        if form and form.isascii():
+        form = letters.read_as(mark)
+        if form.isascii():
             alike.setdefault(form, []).append(mark)
-        elif form:
+        elif form != mark:
             small.append(mark + form)
-        parts = unicodedata.normalize("NFD", mark)
-        if len(parts) == 2 and parts[0] in string.ascii_lowercase and parts[1] < "\u0370":
-            composed.append(parts + mark)
-    return alike, small, composed
+        for base, upon in letters.made_of(mark):
+            if len(base) == 1 and base != form and any(first <= upon <= last for first, last in UPON):
+                composed.setdefault(base + upon, base + upon + form)
+    return alike, small, list(composed.values())
 
 
 def lines(alike: Mapping[str, list[str]], small: list[str], composed: list[str]) -> Iterator[str]:

@@ -491,4 +491,21 @@ describe("what a reader takes for the same", function()
 	}) do
 		it(("are %s and %s"):format(text, word), function() assert.is_true(says({ keywords = { word } }, "(" .. text .. ")")); end);
 	end
+
+	-- letters and marks on them apart, as Apple's files have them; and letters of others under the same marks
+	for text, word in pairs({
+		["таи\204\134на"] = "тайна"; ["е\204\136лочка"] = "ёлочка"; ["απο\204\129ρρητο"] = "απόρρητο"; ["ΑΠΌΡΡΗΤΟΣ"] = "απόρρητος"; ["ό\204\129"] = "ό";
+		["май у\204\134"] = "Май Ў"; ["ma\204\163\204\130t kha\204\130\204\137u"] = "mật khẩu"; ["ma\204\130\204\163t khâ\204\137u"] = "MẬT KHẨU";
+		["ᾆ"] = "α\204\147\205\130\205\133"; ["ハ\227\130\154スワート\227\130\153"] = "パスワード"; ["カ\227\130\153"] = "ガ"; ["ﾊﾟｽﾜｰﾄﾞ"] = "パスワード"; ["ﺍﻟﺴﺮﻳﺔ"] = "السرية";
+		["ا\217\148سرار"] = "أسرار"; ["\225\132\135\225\133\181\225\134\175문\225\132\137\225\133\165"] = "빌문서"; ["각\225\134\168나"] = "각\225\134\168나";
+		["lӧsenord"] = "lösenord"; ["noёl"] = "noël"; ["hӓlsa"] = "hälsa"; ["cafе\204\129"] = "café"; ["ça va"] = "с\204\167a va"; ["ｈ\204\182ａ\204\182ͱ\204\129"] = "haͱ";
+	}) do
+		it(("are %s and %s"):format(text, word), function() assert.is_true(says({ keywords = { word } }, "(" .. text .. ")")); end);
+	end
+
+	it("are not letters that have a mark and those that have none", function()
+		for text, word in pairs({ ["таина"] = "тайна"; ["halsa"] = "hälsa"; ["ハス"] = "パス"; ["hälsa"] = "halsa"; ["각나"] = "간나"; ["اسرار"] = "أسرار" }) do
+			assert.is_false(says({ keywords = { word } }, text), text);
+		end
+	end);
 end);

@@ -187,6 +187,12 @@ def test_letters_that_look_alike() -> None:
     assert "\N{CYRILLIC SMALL LETTER A}" in alike["a"]
     assert "Åå" in small
     assert "a\u030aå" in composed
+    # two marks in either order; letters of other alphabets
+    alef = "\N{ARABIC LETTER ALEF}\u0653\N{ARABIC LETTER ALEF WITH MADDA ABOVE}"
+    assert {"ạ\u0302ậ", "â\u0323ậ", "и\u0306й", "ハ\u309aパ", alef} <= set(composed)
+    # what looks alike under the same mark
+    assert {"\N{CYRILLIC CAPITAL LETTER A WITH DIAERESIS}ä", "\N{CYRILLIC SMALL LETTER A WITH DIAERESIS}ä"} <= {*small}
+    assert {"\N{HEBREW LETTER BET WITH DAGESH}ב", "\N{HALFWIDTH KATAKANA LETTER A}ア"} <= set(small)
 
 
 def test_digits_of_all_scripts_are_digits() -> None:

@@ -81,12 +81,57 @@ for code = 0xFF01, 0xFF5E do FOLDED[encoded(code)] = string.char(code - 0xFEE0):
 for plain, marks in pairs(letters.alike) do
 	for mark in marks:gmatch(ONE) do FOLDED[mark] = plain; end
 end
-for capital, small in letters.small:gmatch("(" .. ONE .. ")(" .. ONE .. ")") do FOLDED[capital] = small; end
+for letter, small in letters.small:gmatch("(" .. ONE .. ")(" .. ONE .. ")") do FOLDED[letter] = small; end
 for mark, usual in pairs(M.WITHOUT) do FOLDED[mark] = usual; end
 add(FOLDED, { { 0x2028, 0x2029 } }, " "); -- lines and paragraphs
 
+-- Letters in one by a letter and a mark on it, which may be written apart (NFD).
 local COMPOSED = {};
-for apart, one in letters.composed:gmatch("(%l" .. ONE .. ")(" .. ONE .. ")") do COMPOSED[apart] = one; end
+for letter, mark, one in letters.composed:gmatch("([%l\194-\244][\128-\191]*)(" .. ONE .. ")([%l\194-\244][\128-\191]*)") do
+	COMPOSED[letter .. mark] = one;
+end
+
+-- A letter and what stands on it, and letters of Greek that are written with the same bytes; a mark on no such letter is no more.
+local function compose(letter, marks)
+	local before;
+	for mark in marks:gmatch(ONE) do
+		if mark > "\205\175" then
+			before = before or {};
+			before[#before + 1], letter = letter, mark;
+		else
+			letter = COMPOSED[letter .. mark] or letter;
+		end
+	end
+	return before and table.concat(before) .. letter or letter;
+end
+
+-- Syllables of Korea by their first letter, vowel and last letter (The Unicode Standard, 3.12).
+local function syllable(first, vowel) return encoded(0xAC00 + ((first:byte() - 128) * 21 + vowel:byte() - 161) * 28); end
+
+local function closed_syllable(open, high, low)
+	local a, b, c = open:byte(1, 3);
+	local code, last = (a - 224) * 4096 + (b - 128) * 64 + c - 128, (high:byte() - 134) * 64 + low:byte() - 167;
+	if code >= 0xAC00 and code < 0xD7A4 and (code - 0xAC00) % 28 == 0 and last > 0 and last < 28 then return encoded(code + last); end
+end
+
+-- Each kind of mark is looked for first: most texts have none of them.
+local function composed(text)
+	if text:find("[\204\205]") then
+		text = text:gsub("([%l\194-\244][\128-\191]*)([\204\205][\128-\191\204\205]*)", compose);
+		text = text:gsub("\204[\128-\191]", ""):gsub("\205[\128-\175]", "");
+	end
+	if text:find("\227\130\153", 1, true) or text:find("\227\130\154", 1, true) then -- of kana
+		text = text:gsub("\227[\129-\131][\128-\191]\227\130[\153\154]", COMPOSED):gsub("\227\130[\153\154]", "");
+	end
+	if text:find("\217", 1, true) then -- of Arabic
+		text = text:gsub("[\216-\219][\128-\191]\217[\147-\149]", COMPOSED);
+	end
+	if text:find("\225\132", 1, true) then
+		text = text:gsub("\225\132([\128-\146])\225\133([\161-\181])", syllable);
+		text = text:gsub("([\234-\237][\128-\191][\128-\191])\225([\134\135])([\128-\191])", closed_syllable);
+	end
+	return text;
+end
 
 --- A text with small letters, one kind of full stop, and something else for each mark that is not seen.
 -- @param marks WITHOUT or APART
@@ -99,11 +144,7 @@ end
 function M.fold(text)
 	text = text:lower():gsub("%c", " ");
 	if not text:find("[\128-\255]") then return text; end
-	text = text:gsub(ONE, FOLDED);
-	if text:find("[\204\205]") then
-		text = text:gsub("%l[\204\205][\128-\191]", COMPOSED):gsub("\204[\128-\191]", ""):gsub("\205[\128-\175]", "");
-	end
-	return text;
+	return composed((text:gsub(ONE, FOLDED)));
 end
 
 -- Scripts without spaces between words, or with endings right behind (of China, Japan and Korea): each mark is a word.
