@@ -508,4 +508,21 @@ describe("what a reader takes for the same", function()
 			assert.is_false(says({ keywords = { word } }, text), text);
 		end
 	end);
+
+	for name, mark in pairs({
+		["a long vowel"] = "ー"; ["a narrow long vowel"] = "ｰ"; ["an apostrophe"] = "ʼ"; ["a minus sign"] = "˗"; ["maqaf"] = "־"; ["tatweel"] = "ـ"; ["a vowel of Korea"] = "ㅡ";
+		["a dot of Chinese"] = "ꞏ"; ["a blank of Ogham"] = "\225\154\128"; ["several"] = "ー ー"; ["a next line"] = "\194\133"; ["delete"] = "\127";
+	}) do
+		it("are numbers with " .. name .. " between their digits", function()
+			assert.is_true(says({ validators = { "card" } }, "4111" .. mark .. "1111" .. mark .. "1111" .. mark .. "1111"));
+			assert.is_true(says({ validators = { "card" } }, "४१११" .. mark .. "११११" .. mark .. "११११" .. mark .. "११११"));
+		end);
+	end
+
+	for text, word in pairs({
+		["ســـري"] = "سري"; ["سِرّي"] = "سري"; ["סוֹדִי"] = "סודי"; ["\239\173\139די"] = "ודי"; ["ea\194\133gle"] = "eagle"; ["ea\127gle"] = "eagle"; ["ea\240\157\133\153gle"] = "eagle";
+		["סודי־ביותר"] = "סודי ביותר"; ["ـ"] = "ـ"; ["ﾞ"] = "゙"; ["Обʼєкт"] = "обʼєкт"; ["3データ5"] = "データ";
+	}) do
+		it(("are %s and %s"):format(text, word), function() assert.is_true(says({ keywords = { word } }, "(" .. text .. ")")); end);
+	end
 end);

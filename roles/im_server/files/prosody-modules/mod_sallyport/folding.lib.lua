@@ -29,8 +29,14 @@ local UNSEEN = {
 	{ 0xE0000, 0xE0FFF }, -- tags, more selectors, reserved
 };
 
--- Strokes and dots upon other letters that no language needs in so many.
-local UPON = { { 0x483, 0x489 }, { 0x1AB0, 0x1AFF }, { 0x1DC0, 0x1DFF }, { 0x20D0, 0x20FF }, { 0xFE20, 0xFE2F } };
+-- Strokes and dots upon other letters that no language needs in so many, and vowels that Hebrew and Arabic may leave out.
+local UPON = {
+	{ 0x483, 0x489 }, { 0x5B0, 0x5BD }, { 0x5BF, 0x5BF }, { 0x5C1, 0x5C2 }, { 0x5C4, 0x5C5 }, { 0x5C7, 0x5C7 }, { 0x64B, 0x652 },
+	{ 0x1AB0, 0x1AFF }, { 0x1DC0, 0x1DFF }, { 0x20D0, 0x20FF }, { 0xFE20, 0xFE2F },
+};
+
+-- Not seen within a word, and no part of an address.
+local UNSEEN_IN_WORDS = { { 0x80, 0x9F }, { 0x1D159, 0x1D159 } };
 
 -- Other full stops that count as one in a name (RFC 3490, 3.1), and the wide forms of the marks in a link.
 local ALIKE = {
@@ -40,12 +46,16 @@ local ALIKE = {
 
 -- Marks between words.
 local BETWEEN = {
-	{ 0x80, 0xA9 }, { 0xAB, 0xB1 }, { 0xB4, 0xB4 }, { 0xB6, 0xB8 }, { 0xBB, 0xBF }, { 0xD7, 0xD7 }, { 0xF7, 0xF7 },
-	{ 0x60C, 0x60D }, { 0x61B, 0x61B }, { 0x61F, 0x61F }, { 0x66A, 0x66D }, { 0x964, 0x965 }, { 0x2000, 0x2BFF }, { 0x2E00, 0x2E7F },
+	{ 0xA0, 0xA9 }, { 0xAB, 0xB1 }, { 0xB4, 0xB4 }, { 0xB6, 0xB8 }, { 0xBB, 0xBF }, { 0xD7, 0xD7 }, { 0xF7, 0xF7 },
+	{ 0x5C0, 0x5C0 }, { 0x5C3, 0x5C3 }, { 0x5C6, 0x5C6 },
+	{ 0x60C, 0x60D }, { 0x61B, 0x61B }, { 0x61F, 0x61F }, { 0x66A, 0x66D }, { 0x964, 0x965 }, { 0x1680, 0x1680 },
+	{ 0x2000, 0x2BFF }, { 0x2E00, 0x2E7F },
 	{ 0x3000, 0x3004 }, { 0x3008, 0x3030 }, { 0x30FB, 0x30FB }, { 0xFE10, 0xFE19 }, { 0xFE30, 0xFE6F }, { 0xFF5F, 0xFF65 },
 	{ 0xFFE0, 0xFFFD }, { 0x1F000, 0x1FAFF },
 };
-local DASHES = { { 0x2010, 0x2015 }, { 0x2212, 0x2212 }, { 0xFE58, 0xFE58 }, { 0xFE63, 0xFE63 }, { 0xFF0D, 0xFF0D } };
+local DASHES = {
+	{ 0x2D7, 0x2D7 }, { 0x5BE, 0x5BE }, { 0x2010, 0x2015 }, { 0x2212, 0x2212 }, { 0xFE58, 0xFE58 }, { 0xFE63, 0xFE63 }, { 0xFF0D, 0xFF0D },
+};
 
 -- A mark in UTF-8; busted may run on a Lua that has no library for it.
 local function encoded(code)
@@ -77,6 +87,7 @@ local FOLDED = {};
 add(FOLDED, BETWEEN, " ");
 add(FOLDED, DASHES, "-");
 add(FOLDED, UPON, "");
+add(FOLDED, UNSEEN_IN_WORDS, "");
 for code = 0xFF01, 0xFF5E do FOLDED[encoded(code)] = string.char(code - 0xFEE0):lower(); end
 for plain, marks in pairs(letters.alike) do
 	for mark in marks:gmatch(ONE) do FOLDED[mark] = plain; end
@@ -121,7 +132,8 @@ local function composed(text)
 		text = text:gsub("\204[\128-\191]", ""):gsub("\205[\128-\175]", "");
 	end
 	if text:find("\227\130\153", 1, true) or text:find("\227\130\154", 1, true) then -- of kana
-		text = text:gsub("\227[\129-\131][\128-\191]\227\130[\153\154]", COMPOSED):gsub("\227\130[\153\154]", "");
+		text = text:gsub("\227[\129-\131][\128-\191]\227\130[\153\154]", COMPOSED);
+		text = text:gsub("(\227[\129-\131][\128-\191])\227\130[\153\154]", "%1"); -- one that stands alone is a word
 	end
 	if text:find("\217", 1, true) then -- of Arabic
 		text = text:gsub("[\216-\219][\128-\191]\217[\147-\149]", COMPOSED);
@@ -133,6 +145,29 @@ local function composed(text)
 	return text;
 end
 
+-- Letters that people take for hyphens between digits: a letter of Arabic that only makes words longer, an apostrophe, a
+-- dot of Chinese, the sign for a long vowel of Japan, a vowel of Korea.
+local TATWEEL = "\217\128";
+local HYPHENS = {};
+add(HYPHENS, { { 0x640, 0x640 }, { 0x2BC, 0x2BC }, { 0xA78F, 0xA78F }, { 0x30FC, 0x30FC }, { 0x3161, 0x3161 } }, "-");
+
+local function hyphens_only(between)
+	local made = between:gsub(ONE, HYPHENS);
+	return not made:find("[\128-\255]") and made or nil;
+end
+
+local function with_hyphens(text)
+	for mark in pairs(HYPHENS) do
+		if text:find(mark, 1, true) then return (text:gsub("%d[^%w\128-\255]*[\128-\255][^%w]*%f[%d]", hyphens_only)); end
+	end
+	return text;
+end
+
+local function without_tatweel(text)
+	local rest = text:gsub(TATWEEL, "");
+	return rest:find("[%w\128-\255]") and rest or text; -- one that stands alone is a word
+end
+
 --- A text with small letters, one kind of full stop, and something else for each mark that is not seen.
 -- @param marks WITHOUT or APART
 function M.plain(text, marks)
@@ -142,9 +177,12 @@ end
 --- A text as rules compare it: plain(), and letters of other alphabets that look alike are one; what is no letter and no
 -- digit of any is one of ASCII.
 function M.fold(text)
+	if text:find("\127", 1, true) then text = text:gsub("\127", ""); end
 	text = text:lower():gsub("%c", " ");
 	if not text:find("[\128-\255]") then return text; end
-	return composed((text:gsub(ONE, FOLDED)));
+	text = with_hyphens(composed((text:gsub(ONE, FOLDED))));
+	if text:find(TATWEEL, 1, true) then text = without_tatweel(text); end
+	return text;
 end
 
 -- Scripts without spaces between words, or with endings right behind (of China, Japan and Korea): each mark is a word.
