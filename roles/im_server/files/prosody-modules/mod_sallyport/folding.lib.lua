@@ -106,7 +106,8 @@ end
 local function compose(letter, marks)
 	local before;
 	for mark in marks:gmatch(ONE) do
-		if mark > "\205\175" then
+		local high, low = mark:byte(1, 2);
+		if high == 205 and low > 175 then
 			before = before or {};
 			before[#before + 1], letter = letter, mark;
 		else
