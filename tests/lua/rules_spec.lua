@@ -341,6 +341,30 @@ describe("a rule about links", function()
 	end
 end);
 
+describe("addresses, more", function()
+	local BLOCKED = { blocked = { "bad.example", "half.example/bad" } };
+
+	for _, text in ipairs({
+		"https://bad.example，" .. ("请"):rep(340), ("请"):rep(340) .. "bad.example", "https://bad.example。" .. ("请打开这个链接"):rep(60), ("กรุณาเปิด"):rep(40) .. "www.bad.example",
+		("смотри"):rep(200) .. "www.bad.example", ("请"):rep(340) .. "half.example/bad", ("a."):rep(600) .. "bad.example", "bad.example" .. ("."):rep(1100),
+		("."):rep(1100) .. "bad.example" .. ("."):rep(1100),
+	}) do
+		it(("find what is blocked in %s… of %d bytes"):format(text:sub(1, 24), #text), function()
+			assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", text))));
+		end);
+	end
+	for _, text in ipairs({ "half.example请/bad", "https://notbad.example，" .. ("请"):rep(340), ("请"):rep(340) .. "。" .. ("请"):rep(340) }) do
+		it(("find nothing blocked in %s… of %d bytes"):format(text:sub(1, 24), #text), function()
+			assert.is_false(is_met(ruleset(BLOCKED), to_bob(e("body", text))));
+		end);
+	end
+	it("find a look-alike beside many words without blanks", function()
+		local set = ruleset({ lookalike = true });
+		assert.is_true(is_met(set, to_bob(e("body", "https://partnerr.example，" .. ("请"):rep(340)))));
+		assert.is_false(is_met(set, to_bob(e("body", "https://partner.example，" .. ("请"):rep(340)))));
+	end);
+end);
+
 describe("a rule about files", function()
 	local function request(name, kind)
 		return e("iq", { type = "get"; from = "alice@im.x/a"; to = "files.im.x" }, e("request urn:xmpp:http:upload:0", { filename = name; size = "1"; ["content-type"] = kind }));

@@ -7,6 +7,7 @@ local links = module:require "links";
 
 local M = {};
 
+local LONGEST_NAME = 1024; -- bytes as they are written: a name has at most 255, and each may be written as three
 local LONGEST_PATH, MOST_OF_PATHS = 2048, 16384; -- bytes as they are written, of one and of all in a message
 local SHORTEST = 6; -- bytes of a name for which one letter more or less is an imitation and no coincidence
 
@@ -48,17 +49,35 @@ local function path_at(text, behind)
 	return first and text:sub(first, first + LONGEST_PATH):match("^[^%s\"'<>?#]*") or "";
 end
 
+local function blanks(text) return (" "):rep(#text); end
+
+local function may_be_name(run) return run:find("%.[^.]") or run:find("%%%x%x"); end
+
+-- Calls call(part, position behind it) for each part of such letters in a run.
+local function each_part(run, behind, letters, call)
+	for part, stop in run:gmatch("(" .. letters .. "+)()") do
+		if may_be_name(part) then call(part, behind - #run + stop - 1); end
+	end
+end
+
 --- The names in a text: wherever there is a dot in a run of letters, and numbers where an address has its host.
 -- @param text  as it was written
 -- @param means { ascii = function(name) -> its xn-- form or nil, unicode = function(name) -> the other way round }
--- @return list of { host, ascii, found (this list), text, places (where a path may begin), paths (what was read there) },
---         each name once
+-- @return list of { host, ascii, found (this list), text, places (where a path may begin), paths (what was read there),
+--         parts (others that are a part of this one), whole (another of which this is a part) }, each name once
 function M.found(text, means)
 	local found, known = {}, {};
 	-- the dot at the end of a sentence makes no address, one in brackets may
 	if not text:find("[/:%%\227\239]") and not text:find("%.[%w\128-\255)%]}-]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
-	local function add(name, behind)
+	local add;
+	function add(name, behind, whole)
+		if #name > LONGEST_NAME then
+			-- whatever it is, a name is at one of its ends or is a part of it
+			add(name:sub(1, LONGEST_NAME), behind - #name + LONGEST_NAME);
+			add(name:sub(-LONGEST_NAME), behind);
+			return nil;
+		end
 		local address = known[name];
 		if address == nil then
 			local host = links.host_of(name):gsub("^[.-]+", "");
@@ -66,10 +85,14 @@ function M.found(text, means)
 			if links.is_number(number) then host = dotted(number); end
 			address = host:find(".", 1, true) and {
 				host = host; ascii = means.ascii(host) or host; found = found; text = text; places = {}; paths = {};
+				parts = {}; whole = whole;
 			} or false;
 			known[name], found[#found + 1] = address, address or nil;
 		end
-		if address then table.insert(address.places, behind); end
+		if not address then return whole; end
+		table.insert(address.places, behind);
+		if whole then table.insert(whole.parts, address); else address.whole = nil; end
+		return address;
 	end
 	links.with_scheme(text, function(address, _, at)
 		local name = address:match("^[%w.%%\128-\255-]+");
@@ -81,11 +104,17 @@ function M.found(text, means)
 		end
 	end);
 	for run, behind in text:gmatch("([%w.%%\128-\255-]+)()") do
-		if #run <= 1024 and (run:find("%.[^.]") or run:find("%%%x%x")) then
-			add(run, behind);
-			if run:find("[\128-\255]") then
-				-- words of another script may stand beside it without a space
-				for name in run:gmatch("[%w.%%-]+%.[%w.%%-]+") do add(name, behind); end
+		if may_be_name(run) then
+			local whole = add(run, behind);
+			if run:find("[\128-\255]") or run:find("..", 1, true) then
+				-- words of another script, and marks, may stand beside it without a blank
+				local apart = run:gsub("[\224\226-\244][\128-\191]+", blanks):gsub("%.%.+", blanks);
+				each_part(apart, behind, "[%w.%%\128-\255-]", function(part, stop)
+					local within = part == run and whole or add(part, stop, whole);
+					each_part(part, stop, "[%w.%%-]", function(name, last)
+						if name ~= part then add(name, last, within); end
+					end);
+				end);
 			end
 		end
 	end
