@@ -363,6 +363,33 @@ describe("addresses, more", function()
 		assert.is_true(is_met(set, to_bob(e("body", "https://partnerr.example，" .. ("请"):rep(340)))));
 		assert.is_false(is_met(set, to_bob(e("body", "https://partner.example，" .. ("请"):rep(340)))));
 	end);
+
+	-- Names as IDNA has them; of two of them these are the site's.
+	local IDNA = { ["bücher.example"] = "xn--bcher-kva.example"; ["école.example"] = "xn--cole-9oa.example"; ["www.école.example"] = "www.xn--cole-9oa.example" };
+	local function accented()
+		local back = {};
+		for shown, name in pairs(IDNA) do back[name] = shown; end
+		return rules.new({
+			rules = { helper.rule({ lookalike = true }) }; zone = {};
+			names = { "partner.example", "bank.example", "im.x", "xn--bcher-kva.example", "xn--cole-9oa.example" };
+		}, {}, {
+			ascii = function(name) return IDNA[name] or name; end; unicode = function(name) return back[name] or name; end;
+			cache = helper.cache; now = os.time; null = helper.null;
+		});
+	end
+	for _, host in ipairs({
+		"pàrtner.example", "pạrtner.example", "partnér.example", "partņer.example", "pārtner.example", "pärtner.example", "partnǝr.example", "paɾtner.example", "bạnk.example",
+		"bänk.example", "baņk.example", "bønk.example", "pa\204\128rtner.example", "pàrtner.exаmple", "pаrtnеrr.example", "àpartner.example", "apàrtner.example", "bücherr.example",
+		"bûcher.example", "bucher.example", "www.pàrtner.example", "请pàrtner.example", "pǝartner.example", "pɐrtner.example", "prátner.example", "ecole.example",
+	}) do
+		it(("find a look-alike in %s"):format(host), function() assert.is_true(is_met(accented(), to_bob(e("body", "https://" .. host .. "/x")))); end);
+	end
+	for _, text in ipairs({
+		"bücher.example", "école.example", "https://www.école.example/x", "请看école.example，谢谢", "看partner.example", "👉partner.example", "看école.example", "«partner.example»",
+		"pàrtnèrr.test", "ünder.example", "cafés.example", "https://bärn.example", "àb.x", "bücher.exämples.test",
+	}) do
+		it(("find no look-alike in %s"):format(text), function() assert.is_false(is_met(accented(), to_bob(e("body", text)))); end);
+	end
 end);
 
 describe("a rule about files", function()

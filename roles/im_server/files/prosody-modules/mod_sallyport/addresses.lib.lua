@@ -2,6 +2,7 @@
 -- Finds the names of computers in a text, and says which of them are blocked, look like another one, or are not what the text
 -- of a link shows. What a name costs does not depend on how many are blocked. Pure.
 
+local alike = module:require "alike";
 local folding = module:require "folding";
 local links = module:require "links";
 
@@ -9,7 +10,7 @@ local M = {};
 
 local LONGEST_NAME = 1024; -- bytes as they are written: a name has at most 255, and each may be written as three
 local LONGEST_PATH, MOST_OF_PATHS = 2048, 16384; -- bytes as they are written, of one and of all in a message
-local SHORTEST = 6; -- bytes of a name for which one letter more or less is an imitation and no coincidence
+local SHORTEST = 6; -- letters of a name for which one letter more or less is an imitation and no coincidence
 
 local function percent_decoded(text)
 	return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end));
@@ -195,23 +196,41 @@ end
 
 -- Look-alikes ---------------------------------------------------------------------------------------------------------
 
-local function skeleton(name)
-	return (folding.fold(name):gsub("rn", "m"):gsub("vv", "w"):gsub("0", "o"):gsub("[1i]", "l"));
+-- A letter without its accent. What is in no table counts as one other letter.
+local BASE = {};
+for letter, composed in alike.composed:gmatch("(%l)" .. folding.ONE .. "(" .. folding.ONE .. ")%s") do BASE[composed] = letter; end
+
+local function base(name)
+	return (folding.fold(name):gsub(folding.ONE, BASE));
+end
+
+local function skeleton(of_base)
+	return (of_base:gsub("rn", "m"):gsub("vv", "w"):gsub("0", "o"):gsub("[1i]", "l"));
+end
+
+local function letters_in(name)
+	return select(2, name:gsub("[^\128-\191]", ""));
 end
 
 local function each_shorter(name, call)
-	for at = 1, #name do call(name:sub(1, at - 1) .. name:sub(at + 1)); end
+	for at, behind in name:gmatch("()[^\128-\191][\128-\191]*()") do call(name:sub(1, at - 1) .. name:sub(behind)); end
+end
+
+local function first_letter(text)
+	return text:match("^[^\128-\191][\128-\191]*") or "";
 end
 
 -- One letter more, less or other, or two beside each other exchanged.
 local function is_near(one, other)
-	if #one > #other then one, other = other, one; end
-	if #other - #one > 1 then return false; end
 	local at = 1;
 	while at <= #one and one:byte(at) == other:byte(at) do at = at + 1; end
+	while at > 1 and (one:find("^[\128-\191]", at) or other:find("^[\128-\191]", at)) do at = at - 1; end
 	local rest, others = one:sub(at), other:sub(at);
-	if #one < #other then return rest == others:sub(2); end
-	return rest:sub(2) == others:sub(2) or rest:sub(1, 2) == others:sub(1, 2):reverse() and rest:sub(3) == others:sub(3);
+	local first, second = first_letter(rest), first_letter(others);
+	local behind, behind_other = rest:sub(#first + 1), others:sub(#second + 1);
+	if behind == behind_other or behind == others or rest == behind_other then return true; end
+	return behind:sub(1, #second) == second and behind_other:sub(1, #first) == first
+		and behind:sub(#second + 1) == behind_other:sub(#first + 1);
 end
 
 --- Prepares the names that others may imitate.
@@ -224,11 +243,12 @@ function M.imitated(names, means)
 	end
 	for _, name in ipairs(names) do
 		made.own[name], made.hyphened[name:gsub("%.", "-")] = true, true;
-		local shown = means.unicode(name) or name;
+		local shown = base(means.unicode(name) or name);
 		made.skeletons[skeleton(shown)] = true;
 		made.most_labels = math.max(made.most_labels, select(2, name:gsub("%.", "")) + 1);
-		if #shown >= SHORTEST then
-			made.shortest, made.longest = math.min(made.shortest, #shown), math.max(made.longest, #shown);
+		local letters = letters_in(shown);
+		if letters >= SHORTEST then
+			made.shortest, made.longest = math.min(made.shortest, letters), math.max(made.longest, letters);
 			note(shown, shown);
 			each_shorter(shown, function(shorter) note(shorter, shown); end);
 		end
@@ -238,7 +258,8 @@ end
 
 local function is_imitation(imitated, name)
 	if imitated.skeletons[skeleton(name)] then return true; end
-	if #name < imitated.shortest - 1 or #name > imitated.longest + 1 then return false; end
+	local letters = letters_in(name);
+	if letters < imitated.shortest - 1 or letters > imitated.longest + 1 then return false; end
 	local near = false;
 	local function look(key)
 		for _, other in ipairs(imitated.near[key] or {}) do near = near or is_near(name, other); end
@@ -263,12 +284,23 @@ local function leans_on(imitated, host)
 	return false;
 end
 
+-- A name of one's own with words of another script or marks beside it, or a part of it.
+local function is_around_own(imitated, address, shown)
+	if address.whole and has_name(imitated.own, address.whole.ascii) then return true; end
+	if not shown:find("[ \224\227-\244]") then return false; end
+	for _, part in ipairs(address.parts) do
+		if has_name(imitated.own, part.ascii) then return true; end
+	end
+	return false;
+end
+
 --- Does one of these addresses look like one of those that others may imitate, and is none of them?
 function M.imitates(imitated, addresses, means)
 	for _, address in ipairs(addresses) do
 		if #address.ascii <= 253 and not has_name(imitated.own, address.ascii) then
 			if leans_on(imitated, address.ascii) then return true; end
-			local name = means.unicode(address.ascii) or address.host;
+			local name = base(means.unicode(address.ascii) or address.host);
+			if is_around_own(imitated, address, name) then name = nil; end
 			while name do
 				if is_imitation(imitated, name) then return true; end
 				name = name:match("^[^.]*%.(.*%..*)$");
