@@ -358,6 +358,32 @@ describe("addresses, more", function()
 			assert.is_false(is_met(ruleset(BLOCKED), to_bob(e("body", text))));
 		end);
 	end
+	for _, mark in ipairs({
+		"”", "…", "—see", "）", "»", "’s", "，请", "。请看", "请看", "ครับ", "`", "|x", ";x", "&x=1", ").”", "」/x", "→", "🙂", "%E2%80%9D", "”/more",
+	}) do
+		it(("find a blocked page before %s"):format(mark), function()
+			assert.is_true(is_met(ruleset(BLOCKED), to_bob(e("body", "see “https://half.example/bad" .. mark .. " now"))));
+			assert.is_true(is_met(ruleset({ blocked = { "half.example/bad/page" } }), to_bob(e("body", "half.example/bad/page" .. mark))));
+		end);
+	end
+	for _, rest in ipairs({ "é", "e\204\129", "-see", "_see", "ß”", "ⓐ", "=1", "я", "lands—see", "%C3%A9" }) do
+		it(("take another page for another before %s"):format(rest), function()
+			assert.is_false(is_met(ruleset(BLOCKED), to_bob(e("body", "https://half.example/bad" .. rest))));
+		end);
+	end
+	it("find a blocked page that ends in a bracket before a mark", function()
+		assert.is_true(is_met(ruleset({ blocked = { "half.example/a_(b)" } }), to_bob(e("body", "“https://half.example/a_(b)”"))));
+	end);
+	for text, wanted in pairs({
+		["my_bad.example"] = false, ["https://my_bad.example/"] = false, ["看my_bad.example，请"] = false, ["https://a_b.bad.example"] = true, ["_https://bad.example_"] = true,
+		["_bad.example_"] = true, ["_bad.example_ and"] = true, ["__bad.example__"] = true, ["_ bad.example"] = true, ["my_half.example/bad"] = false,
+		["bad.example_"] = true,
+	}) do
+		it(("are right about %s"):format(text), function() assert.equal(wanted, is_met(ruleset(BLOCKED), to_bob(e("body", text)))); end);
+	end
+	it("find no look-alike in a longer name of one's own", function()
+		assert.is_false(is_met(ruleset({ lookalike = true }), to_bob(e("body", "https://my_partner.example and https://partner.example_"))));
+	end);
 	it("find a look-alike beside many words without blanks", function()
 		local set = ruleset({ lookalike = true });
 		assert.is_true(is_met(set, to_bob(e("body", "https://partnerr.example，" .. ("请"):rep(340)))));

@@ -28,6 +28,7 @@ local TEXTS = {
 	{ "[.]" }, { "2026-01-01 " }, { "x-#" }, { "\240\159\133\176" }, { "%41" }, { "bad.example" }, { "partne.example " },
 	{ "[a:", "http://" }, { "/.", "a.test" }, { "/a/..", "a.test" }, { "a.test/" }, { "a.test/a " }, { ("a.test/"):rep(292) .. " " }, { "http:1@" }, { "http:1 " }, { "http://0x1/" }, { "%2e/" }, { "1.1.1.1/8" }, { "-----BEGIN PGP MESSAGE----" }, { "?OTR" }, { "eu.siacs" }, { "urn:xmpp:jingle" }, { "urn:xmpp:" },
 	{ "\231\156\139a.b" }, { "\195\169.a" }, { "a\195\169b.c-" }, { "a..b" }, { "a_b.c" }, { "a", "\195\169" }, { "a.", "\231\156\139" },
+	{ "/\195\169", "a.test" }, { "/b|", "a.test" }, { "a.test/\195\169 " }, { "a.test/,,,,\226\128\157 " },
 };
 
 local function text_of(case, size)

@@ -44,6 +44,17 @@ local function parts_of(path)
 	return parts;
 end
 
+-- What stands before the first mark that is hardly a part of an address: one beyond ASCII, a word of a script without blanks,
+-- or one of these. Nil when there is none.
+local function before_mark(part)
+	local stop = part:find("[`|;&]");
+	for at, mark in part:gmatch("()(" .. folding.ONE .. ")") do
+		if stop and at > stop then break; end
+		if folding.fold(mark):find("^[^%w\128-\223\225\226\238-\255]") then stop = at; break; end
+	end
+	return stop and part:sub(1, stop - 1);
+end
+
 -- The path behind a name, with its slash, as it is written.
 local function path_at(text, behind)
 	local first = text:match("^:?%d*()[/\\]", behind);
@@ -104,15 +115,17 @@ function M.found(text, means)
 			add(name, at + #name);
 		end
 	end);
-	for run, behind in text:gmatch("([%w.%%\128-\255-]+)()") do
+	for first, run, behind in text:gmatch("()([%w.%%\128-\255-]+)()") do
 		if may_be_name(run) then
+			-- my_bad.example is another name than bad.example; all that matters of what stands before is that there is something
+			if text:find("^%w_", math.max(1, first - 2)) then run = "x_" .. run; end
 			local whole = add(run, behind);
 			if run:find("[\128-\255]") or run:find("..", 1, true) then
 				-- words of another script, and marks, may stand beside it without a blank
 				local apart = run:gsub("[\224\226-\244][\128-\191]+", blanks):gsub("%.%.+", blanks);
-				each_part(apart, behind, "[%w.%%\128-\255-]", function(part, stop)
+				each_part(apart, behind, "[%w_.%%\128-\255-]", function(part, stop)
 					local within = part == run and whole or add(part, stop, whole);
-					each_part(part, stop, "[%w.%%-]", function(name, last)
+					each_part(part, stop, "[%w_.%%-]", function(name, last)
 						if name ~= part then add(name, last, within); end
 					end);
 				end);
@@ -159,9 +172,19 @@ local function path_of(address, at)
 	if address.paths[at] == nil then
 		local path, all = path_at(address.text, address.places[at]), address.found;
 		all.read = (all.read or 0) + #path;
-		address.paths[at] = #path <= LONGEST_PATH and all.read <= MOST_OF_PATHS and parts_of(path);
+		local parts = #path <= LONGEST_PATH and all.read <= MOST_OF_PATHS and parts_of(path);
+		address.paths[at] = parts;
+		if parts then
+			parts.before = {};
+			for place, part in ipairs(parts) do parts.before[place] = before_mark(part); end
+		end
 	end
 	return address.paths[at];
+end
+
+-- A mark at its end may belong to the sentence.
+local function is_page(list, page)
+	return list.pages[page] or list.pages[page:match("^.*[^.,;:!)%]}*_]")];
 end
 
 local function has_page(list, host, address)
@@ -171,9 +194,10 @@ local function has_page(list, host, address)
 		if not parts then return true; end
 		for at, part in ipairs(parts) do
 			if #here > list.longest then break; end
+			local before = parts.before[at];
+			if before and is_page(list, here .. "/" .. before) then return true; end
 			here = here .. "/" .. part;
-			-- a mark at its end may belong to the sentence
-			if list.pages[here] or at == #parts and list.pages[here:match("^.*[^.,;:!)%]}*_]")] then return true; end
+			if list.pages[here] or at == #parts and is_page(list, here) then return true; end
 		end
 	end
 	return false;
