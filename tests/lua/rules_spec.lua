@@ -416,6 +416,37 @@ describe("addresses, more", function()
 	}) do
 		it(("find no look-alike in %s"):format(text), function() assert.is_false(is_met(accented(), to_bob(e("body", text)))); end);
 	end
+
+	local function link(href, text)
+		return to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, e("p " .. XHTML, e("a " .. XHTML, { href = href }, e("b " .. XHTML, text))))));
+	end
+	for _, case in ipairs({
+		{ true, "https://evil.test", "invoice.pdf https://bank.example" }, { true, "https://evil.test", "Node.js docs: https://bank.example" },
+		{ true, "https://evil.test", "v2.1 of https://bank.example/x" }, { true, "https://evil.test", "evil.test = bank.example" },
+		{ true, "https://bank.example\n.evil.test/", "https://bank.example/" }, { true, "https://bank.example\t.evil.test/", "https://bank.example/" },
+		{ true, "ht\rtps://evil.test/", "https://bank.example/" }, { true, "https://bank.example@\nevil.test/", "bank.example" },
+		{ true, "http://localhost/", "https://bank.example" }, { true, "https://evil/", "https://bank.example" }, { true, "https://evil/bank.example", "bank.example" },
+		{ true, "https://[2001:db8::1]/", "https://bank.example" }, { true, "https://[2001:db8::1]/bank.example", "bank.example" }, { true, "//evil.test", "bank.example" },
+		{ true, "//bank.example@evil.test", "bank.example" }, { true, "https://evil.test/bank.example", "bank.example" }, { true, "https://evil.test", "请看bank.example，谢谢" },
+		{ true, "https://evil.test", "смотриbank.example" }, { true, "https://evil.test", "bank.exаmple" }, { true, "https://evil.test", "see https://report.zip" },
+		{ true, "https://evil.test", "http://10.0.0.1" }, { true, "https://evil.test", "10.0.0.1/x" },
+		{ false, "https://bank.example", "请看bank.example，谢谢" }, { false, "https://bank.example", "看https://bank.example/x。谢谢" }, { false, "https://bank.example", "смотриbank.example" },
+		{ false, "https://bank.example", "«bank.example»" }, { false, "https://bank.example", "the report.pdf of bank.example" },
+		{ false, "https://bank.example", "e.g. version 2.0/2.1, i.e. p.m. in U.S. and Node.js" }, { false, "http://localhost/", "click here" }, { false, "https://evil/", "report.pdf" },
+		{ false, "http://localhost/", "http://localhost/" }, { false, "#part", "bank.example" }, { false, "mailto:info", "bank.example" }, { false, "https://bank\n.example/", "bank.example" },
+	}) do
+		it(("%s that %q shown as %q lies"):format(case[1] and "say" or "do not say", case[2], case[3]), function()
+			assert.equal(case[1], is_met(ruleset({ lying = true }), link(case[2], case[3])));
+		end);
+	end
+	it("do not take two sentences without a blank for a name", function()
+		local set = rules.new({ rules = { helper.rule({ lying = true }) }; zone = {}; names = {} }, {}, {
+			ascii = function(name) return (name:gsub("[^.]*[\128-\255][^.]*", "xn--x")); end; unicode = unicode;
+			cache = helper.cache; now = os.time; null = helper.null;
+		});
+		assert.is_false(is_met(set, link("https://bank.example/", "第一句。第二句")));
+		assert.is_true(is_met(set, link("https://bank.example/", "https://第一句。第二句")));
+	end);
 end);
 
 describe("a rule about files", function()

@@ -76,17 +76,18 @@ end
 -- @param text  as it was written
 -- @param means { ascii = function(name) -> its xn-- form or nil, unicode = function(name) -> the other way round }
 -- @return list of { host, ascii, found (this list), text, places (where a path may begin), paths (what was read there),
---         parts (others that are a part of this one), whole (another of which this is a part) }, each name once
+--         written (the name as it stands there), linked (does what stands before it make it a link?), parts (others that are
+--         a part of this one), whole (another of which this is a part) }, each name once
 function M.found(text, means)
 	local found, known = {}, {};
 	-- the dot at the end of a sentence makes no address, one in brackets may
 	if not text:find("[/:%%\227\239]") and not text:find("%.[%w\128-\255)%]}-]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
 	local add;
-	function add(name, behind, whole)
+	function add(name, behind, whole, linked)
 		if #name > LONGEST_NAME then
 			-- whatever it is, a name is at one of its ends or is a part of it
-			add(name:sub(1, LONGEST_NAME), behind - #name + LONGEST_NAME);
+			add(name:sub(1, LONGEST_NAME), behind - #name + LONGEST_NAME, nil, linked);
 			add(name:sub(-LONGEST_NAME), behind);
 			return nil;
 		end
@@ -97,29 +98,35 @@ function M.found(text, means)
 			if links.is_number(number) then host = dotted(number); end
 			address = host:find(".", 1, true) and {
 				host = host; ascii = means.ascii(host) or host; found = found; text = text; places = {}; paths = {};
-				parts = {}; whole = whole;
+				written = name; parts = {}; whole = whole;
 			} or false;
 			known[name], found[#found + 1] = address, address or nil;
 		end
 		if not address then return whole; end
+		address.linked = address.linked or linked;
 		table.insert(address.places, behind);
-		if whole then table.insert(whole.parts, address); else address.whole = nil; end
+		if not whole then
+			address.whole = nil;
+		elseif not whole.parts[address] then
+			whole.parts[address] = true;
+			table.insert(whole.parts, address);
+		end
 		return address;
 	end
-	links.with_scheme(text, function(address, _, at)
+	links.with_scheme(text, function(address, web, at)
 		local name = address:match("^[%w.%%\128-\255-]+");
 		local high, low, close = address:match("^%[[0:]*:ffff:(%x%x?%x?%x?):(%x%x?%x?%x?)()%]");
 		if high then
-			add(("%d"):format(tonumber(high, 16) * 65536 + tonumber(low, 16)), at + close); -- RFC 4291, 2.5.5.2
+			add(("%d"):format(tonumber(high, 16) * 65536 + tonumber(low, 16)), at + close, nil, web); -- RFC 4291, 2.5.5.2
 		elseif name and not name:find("%.[^.]") then
-			add(name, at + #name);
+			add(name, at + #name, nil, web);
 		end
 	end);
 	for first, run, behind in text:gmatch("()([%w.%%\128-\255-]+)()") do
 		if may_be_name(run) then
 			-- my_bad.example is another name than bad.example; all that matters of what stands before is that there is something
 			if text:find("^%w_", math.max(1, first - 2)) then run = "x_" .. run; end
-			local whole = add(run, behind);
+			local whole = add(run, behind, nil, text:sub(math.max(1, first - 8), first - 1):find("https?:[/\\]*$") ~= nil);
 			if run:find("[\128-\255]") or run:find("..", 1, true) then
 				-- words of another script, and marks, may stand beside it without a blank
 				local apart = run:gsub("[\224\226-\244][\128-\191]+", blanks):gsub("%.%.+", blanks);
@@ -342,26 +349,52 @@ for ending in ([[
 	pdf php png ppt pptx ps1 py rar rtf sh sql svg tar tif tiff toml txt wav webm webp xls xlsm xlsx xml xz yaml yml zip
 ]]):gmatch("%S+") do FILES[ending] = true; end
 
-local function is_shown(address, text)
-	local ending = address.ascii:match("([^.]*)$");
-	if path_at(address.text, address.places[1]) ~= "" or text:lower():find("^%s*https?:") or address.ascii:find("^www%.") then return true; end
-	return ending:find("%a") ~= nil and not FILES[ending];
+-- Would a reader take this for an address? Not the end of one sentence and the beginning of the next.
+local function is_shown(address)
+	if address.linked or address.ascii:find("^www%.") then return true; end
+	local path = path_at(address.text, address.places[1]) ~= "";
+	if links.is_number(address.host) then return path and address.written:find("^%d+%.%d+%.%d+%.%d+$") ~= nil; end
+	local ending = folding.fold(address.host):match("([^.]*)$");
+	return ending:find("^%a[%w-]+$") ~= nil and (path or not FILES[ending]);
 end
 
 local function bare(host)
 	return (host:gsub("^www%.", ""));
 end
 
+-- Is this address shown, it or a part of it, and is neither of them the target's?
+local function shows_other(address, target)
+	local is_other = is_shown(address);
+	if target then
+		local there, here = bare(target.ascii), bare(address.ascii);
+		if links.is_below(there, here) or links.is_below(here, there) then return false, true; end
+	end
+	for _, part in ipairs(address.parts) do
+		local other, same = shows_other(part, target);
+		if same then return false, true; end
+		is_other = is_other or other;
+	end
+	return is_other, false;
+end
+
+-- Where a link leads. @return the address, and whether it leads somewhere on the web, with a name or without
+local function target_of(href, means)
+	-- as browsers read it (WHATWG URL, 4.4)
+	href = href:gsub("[\t\r\n]", ""):gsub("^%s*([/\\][/\\])", "https:%1");
+	-- what stands before the last @ is a user of the host behind it (RFC 3986, 3.2)
+	href = href:gsub("^(%s*[%w+.-]+:[/\\]*)[^/\\?#]*@", "%1");
+	local web = href:lower():match("^%s*https?:[/\\]*[^/\\?#]*");
+	return M.found(web or href, means)[1], web ~= nil;
+end
+
 --- Does the text of a link show another name than that to which it leads?
 -- @param anchors list of { href, text }
 function M.lies(anchors, means)
 	for _, anchor in ipairs(anchors) do
-		-- what stands before the last @ is a user of the host behind it (RFC 3986, 3.2)
-		local href = anchor.href:gsub("^(%s*[%w+.-]+:[/\\]*)[^/\\?#]*@", "%1");
-		local target, shown = M.found(href, means)[1], M.found(anchor.text, means)[1];
-		if target and shown and is_shown(shown, anchor.text) then
-			local there, here = bare(target.ascii), bare(shown.ascii);
-			if not (links.is_below(there, here) or links.is_below(here, there)) then return true; end
+		local target, is_web = target_of(anchor.href, means);
+		for _, address in ipairs((target or is_web) and M.found(anchor.text, means) or {}) do
+			-- a part is looked at with its whole
+			if not address.whole and shows_other(address, target) then return true; end
 		end
 	end
 	return false;
