@@ -447,6 +447,32 @@ describe("addresses, more", function()
 		assert.is_false(is_met(set, link("https://bank.example/", "第一句。第二句")));
 		assert.is_true(is_met(set, link("https://bank.example/", "https://第一句。第二句")));
 	end);
+	it("are read in an address beside the text with breaks of lines in it", function()
+		local function url(text) return to_bob(e("body", "x"), e("x " .. OOB, e("url " .. OOB, text))); end
+		assert.is_true(is_met(ruleset(BLOCKED), url("https://ba\nd.example/x")));
+		assert.is_true(is_met(ruleset(BLOCKED), url("https://b%61\r\n\td.example/x")));
+		assert.is_false(is_met(ruleset(BLOCKED), url("https://go\nod.example/x")));
+	end);
+	it("and words are read in formatted text as its reader has them in lines", function()
+		local function x(name, ...) return e(name .. " " .. XHTML, ...); end
+		local function html(...) return to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, ...))); end
+		local word, card = { keywords = { "eagle" } }, { validators = { "card" } };
+		assert.is_true(is_met(ruleset(word), html(x("p", "Deal"), x("p", "ea", x("b", "g"), "le"), x("p", "now"))));
+		assert.is_true(is_met(ruleset(word), html("the ", x("i", "ea"), "gle", x("br"), "now")));
+		assert.is_false(is_met(ruleset({ keywords = { "now" } }), html(x("p", "kno", x("b", "w"), "n"), x("p", "facts"))));
+		assert.is_true(is_met(ruleset(card), html("4111", x("b", "11111111"), "1111", x("br"), "12/27 123")));
+		assert.is_true(is_met(ruleset(BLOCKED), html("see", x("br"), "bad.", x("b", "exam"), "ple", x("br"), "now")));
+	end);
+	it("are not read twice in formatted text", function()
+		local texts = helper.load("sallyport", "texts");
+		local function x(name, ...) return e(name .. " " .. XHTML, ...); end
+		local function pieces(...) return #texts.read(to_bob(e("html " .. XHTML_IM, e("body " .. XHTML, ...)))).pieces; end
+		assert.equal(1, pieces("one"));
+		assert.equal(1, pieces(x("p", "one")));
+		assert.equal(2, pieces(x("p", "one"), x("p", "two")));
+		assert.equal(2, pieces("o", x("b", "n"), "e"));
+		assert.equal(3, pieces(x("p", "o", x("b", "n"), "e"), x("p", "two")));
+	end);
 end);
 
 describe("a rule about files", function()

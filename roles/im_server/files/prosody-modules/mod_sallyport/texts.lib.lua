@@ -17,6 +17,12 @@ for name in ([[
 	MACHINE[name] = true;
 end
 
+-- Elements of formatted text that begin a line of their own; all others stand within one, and may within a word.
+local LINES = {};
+for name in ("address blockquote body br dd div dl dt h1 h2 h3 h4 h5 h6 hr li ol p pre table td th tr ul"):gmatch("%S+") do
+	LINES[name] = true;
+end
+
 local function percent_decoded(text)
 	if not text:find("%", 1, true) then return text; end
 	return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)); end));
@@ -32,6 +38,26 @@ local function text_of(element, between, parts)
 		end
 	end
 	return parts;
+end
+
+-- The text with a blank only where a line begins or ends.
+local function lines_of(element, parts)
+	for _, child in ipairs(element) do
+		if type(child) ~= "table" then
+			parts[#parts + 1] = child;
+		else
+			local line = LINES[child.name] and " " or "";
+			parts[#parts + 1] = line;
+			lines_of(child, parts);
+			parts[#parts + 1] = line;
+		end
+	end
+	return parts;
+end
+
+-- As it is the same to a reader, who does not see how many spaces there are.
+local function squeezed(text)
+	return text:gsub("%s+", " "):match("^ ?(.-) ?$");
 end
 
 local function anchors_of(element, anchors)
@@ -53,11 +79,14 @@ local function read_attributes(element, pieces)
 	end
 end
 
--- A word may be in pieces, and a break of a line stand between two words.
+-- A word may be in pieces, a break of a line stand between two words, and both be in one text.
 local function read_formatted(element, pieces)
-	local close, apart = table.concat(text_of(element, "", {})), table.concat(text_of(element, " ", {}));
-	pieces[#pieces + 1] = close;
-	if apart:sub(1, #close) ~= close or apart:find("%S", #close + 1) then pieces[#pieces + 1] = apart; end
+	local known = {};
+	for _, parts in ipairs({ text_of(element, "", {}), text_of(element, " ", {}), lines_of(element, {}) }) do
+		local text = table.concat(parts);
+		local words = squeezed(text);
+		if not known[words] then pieces[#pieces + 1], known[words] = text, true; end
+	end
 	local function each(child)
 		read_attributes(child, pieces);
 		for _, below in ipairs(child.tags) do each(below); end
@@ -79,6 +108,8 @@ local function read(element, pieces)
 	local text = table.concat(texts);
 	if text:find("%S") then pieces[#pieces + 1] = text; end
 	if text:find("%%%x%x") then pieces[#pieces + 1] = percent_decoded(text); end
+	-- an address, as in an attribute
+	if element.name == "url" and text:find("[\t\r\n]") then pieces[#pieces + 1] = percent_decoded(text:gsub("[\t\r\n]", "")); end
 end
 
 --- Reads a stanza.
@@ -97,11 +128,7 @@ function M.read(stanza)
 	return found;
 end
 
--- Elements of formatted text that begin a line of their own; all others stand within one, and may within a word.
-local LINES, ATTRIBUTES, BESIDE = {}, { "href", "src", "title", "alt" }, {};
-for name in ("address blockquote body br dd div dl dt h1 h2 h3 h4 h5 h6 hr li ol p pre table td th tr ul"):gmatch("%S+") do
-	LINES[name] = true;
-end
+local ATTRIBUTES, BESIDE = { "href", "src", "title", "alt" }, {};
 -- What programs show beside the text, by name of the element: links, files, invitations, reactions.
 for name in ("desc name reaction reason spoiler url"):gmatch("%S+") do BESIDE[name] = true; end
 
@@ -150,7 +177,7 @@ end
 local function lines()
 	local parts, known = {}, { [""] = true };
 	return function(text)
-		local words = text:gsub("%s+", " "):match("^ ?(.-) ?$");
+		local words = squeezed(text);
 		if not known[words] then parts[#parts + 1], known[words] = text, true; end
 	end, function() return parts[1] and cut(table.concat(parts, "\n")); end;
 end
