@@ -83,8 +83,7 @@ function M.found(text, means)
 	-- the dot at the end of a sentence makes no address, one in brackets may
 	if not text:find("[/:%%\227\239]") and not text:find("%.[%w\128-\255)%]}-]") then return found; end
 	text = folding.plain(text, folding.WITHOUT):gsub("[%[({]%.[%])}]", "."); -- as people write it so that it is no link
-	local add;
-	function add(name, behind, whole, linked)
+	local function add(name, behind, whole, linked)
 		if #name > LONGEST_NAME then
 			-- whatever it is, a name is at one of its ends or is a part of it
 			add(name:sub(1, LONGEST_NAME), behind - #name + LONGEST_NAME, nil, linked);
